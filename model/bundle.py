@@ -1,0 +1,146 @@
+"""Opens a bundle: the folder that training writes and serving reads. It is the only contract between the two.
+
+bundle.json            version, digest of every file, special token ids, window length, figures
+encoder.onnx           the 8-bit graph: input_ids, attention_mask -> token states
+tokenizer.json         of the base model
+heads.safetensors      sentiment, conduct and loyalty heads
+weights.safetensors    float weights of encoder and heads, for a GPU and for training on; not read for serving
+config.json            of the base model, for the same
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+from tokenizers import Tokenizer
+
+from model.conduct import ConductHead
+from model.encoder import Encoder, OnnxEncoder
+from model.loyalty import CONDUCT_FEATURES, FULL_FEATURES, Fit, LoyaltyHead
+from model.sentiment import SentimentHead
+from model.types import BundleInfo, InputError
+
+RELEASED = Path(__file__).parent / "released"
+SERVED = ("encoder.onnx", "tokenizer.json", "heads.safetensors")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle, ready to score. max_tokens: tokens of a window, special ones not counted."""
+
+    info: BundleInfo
+    tokenizer: Tokenizer
+    max_tokens: int
+    encoder: Encoder
+    sentiment: SentimentHead
+    conduct: ConductHead
+    loyalty: LoyaltyHead
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def bundle_digest(digests: dict[str, str]) -> str:
+    """One digest for the whole bundle, from those of its files."""
+    return hashlib.sha256("\n".join(f"{n} {d}" for n, d in sorted(digests.items())).encode()).hexdigest()
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    """bundle.json of a folder. Raises InputError where there is none."""
+    path = folder / "bundle.json"
+    if not path.is_file():
+        raise InputError(
+            f"{folder} is not a model bundle: it has no bundle.json",
+            code="no_bundle",
+            field="bundle",
+            got=str(folder),
+            expected="a folder written by `python -m training.build`",
+        )
+    loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return loaded
+
+
+def load_bundle(folder: Path | None = None, *, threads: int = 1, engine: str = "onnx") -> Bundle:
+    """Opens a bundle folder (None: the released one) after checking the digests of the files that serving reads.
+
+    engine: "onnx" (8-bit, CPU) or "torch" (float, CPU or GPU; needs the train extra).
+    Raises InputError when the folder is no bundle or a file is missing or was changed.
+    """
+    folder = folder or RELEASED
+    meta = verified(folder)
+    special = (meta["special"]["cls"], meta["special"]["sep"], meta["special"]["pad"])
+    arrays = load_file(folder / "heads.safetensors")
+    return Bundle(
+        info=BundleInfo(meta["version"], bundle_digest(meta["files"])),
+        tokenizer=Tokenizer.from_file(str(folder / "tokenizer.json")),
+        max_tokens=meta["max_tokens"],
+        encoder=_encoder(folder, special, threads, engine),
+        sentiment=sentiment_head(arrays),
+        conduct=conduct_head(arrays),
+        loyalty=loyalty_head(arrays),
+    )
+
+
+def verified(folder: Path) -> dict[str, Any]:
+    """bundle.json of a folder whose served files have the digests that it states.
+
+    Raises InputError when the folder is no bundle or a file is missing or was changed.
+    """
+    meta = manifest(folder)
+    for name in SERVED:
+        path = folder / name
+        if not path.is_file() or file_digest(path) != meta["files"][name]:
+            raise InputError(
+                f"{path} is {'changed' if path.is_file() else 'missing'}",
+                code="bad_bundle",
+                field="bundle",
+                got=file_digest(path) if path.is_file() else "no file",
+                expected=meta["files"][name],
+            )
+    return meta
+
+
+def _encoder(folder: Path, special: tuple[int, int, int], threads: int, engine: str) -> Encoder:
+    if engine == "torch":
+        from model.torch_encoder import TorchEncoder
+
+        return TorchEncoder(folder, special)
+    return OnnxEncoder(folder / "encoder.onnx", special, threads=threads)
+
+
+def sentiment_head(arrays: dict[str, NDArray[Any]]) -> SentimentHead:
+    """The sentiment head of heads.safetensors."""
+    return SentimentHead(
+        arrays["sentiment.weight"], arrays["sentiment.bias"], float(arrays["sentiment.temperature"][0])
+    )
+
+
+def conduct_head(arrays: dict[str, NDArray[Any]]) -> ConductHead:
+    """The conduct head of heads.safetensors."""
+    return ConductHead(
+        token_weight=arrays["cue_token.weight"],
+        token_bias=arrays["cue_token.bias"],
+        context_weight=arrays["cue_context.weight"],
+        context_bias=arrays["cue_context.bias"],
+        document_weight=arrays["document.weight"],
+        document_bias=arrays["document.bias"],
+        thresholds=arrays["cue.thresholds"],
+    )
+
+
+def loyalty_head(arrays: dict[str, NDArray[Any]]) -> LoyaltyHead:
+    """The loyalty head of heads.safetensors."""
+
+    def fit(kind: str, features: tuple[str, ...]) -> Fit:
+        parts = [arrays[f"loyalty.{kind}.{p}"].astype(np.float64) for p in ("repurchase", "wom", "advocate")]
+        return Fit(features, *parts)
+
+    return LoyaltyHead(fit("full", FULL_FEATURES), fit("conduct", CONDUCT_FEATURES))

@@ -1,0 +1,95 @@
+"""Turns windows of token ids into token states. Two engines and, in tests, a hand-written fake share one protocol."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.segment import TokenizedText
+
+States = NDArray[np.float32]
+
+# A batch that leaves the cache is slower than several small ones; measured on comments of 25 tokens.
+BATCH_TOKENS = 512
+BATCH_WINDOWS = 8
+
+
+class Encoder(Protocol):
+    """Anything that gives a state for each token."""
+
+    def encode(self, windows: Sequence[NDArray[np.int64]]) -> list[States]:
+        """Windows of token ids without special tokens, (n_tokens,) each -> states, (n_tokens, width) each."""
+        ...
+
+
+class OnnxEncoder:
+    """ONNX Runtime on the CPU: the 8-bit graph of a bundle.
+
+    special: ids of the class, separator and padding token. threads: of one call; keep their sum below the cores.
+    """
+
+    def __init__(self, path: Path, special: tuple[int, int, int], *, threads: int = 1) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        # Spinning threads starve every other process on a small machine.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self._special = special
+
+    def encode(self, windows: Sequence[NDArray[np.int64]]) -> list[States]:
+        """See Encoder.encode."""
+        results: list[States] = [np.empty((0, 0), dtype=np.float32)] * len(windows)
+        for batch in batches([len(w) for w in windows]):
+            ids, mask = pad([windows[i] for i in batch], self._special)
+            (states,) = self._session.run(None, {"input_ids": ids, "attention_mask": mask})
+            for row, i in enumerate(batch):
+                results[i] = states[row, 1 : len(windows[i]) + 1]
+        return results
+
+
+def pad(
+    windows: Sequence[NDArray[np.int64]], special: tuple[int, int, int]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Windows with special tokens around them, padded to the longest, and the attention mask.
+
+    Both have the shape (n_windows, longest + 2).
+    """
+    cls, sep, padding = special
+    width = max(map(len, windows)) + 2
+    ids = np.full((len(windows), width), padding, dtype=np.int64)
+    mask = np.zeros_like(ids)
+    for row, window in enumerate(windows):
+        ids[row, 0] = cls
+        ids[row, 1 : len(window) + 1] = window
+        ids[row, len(window) + 1] = sep
+        mask[row, : len(window) + 2] = 1
+    return ids, mask
+
+
+def batches(lengths: Sequence[int], tokens: int = BATCH_TOKENS, windows: int = BATCH_WINDOWS) -> Iterator[list[int]]:
+    """Indices of windows of about equal length, at most `windows` and about `tokens` padded tokens together."""
+    batch: list[int] = []
+    for i in sorted(range(len(lengths)), key=lambda i: lengths[i]):
+        if batch and (len(batch) == windows or (len(batch) + 1) * (lengths[i] + 2) > tokens):
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch
+
+
+def encode_texts(texts: Sequence[TokenizedText], encoder: Encoder) -> list[States]:
+    """Token states of whole texts, (n_tokens, width) each; the windows of all texts share the batches."""
+    windows = [text.ids[a:b] for text in texts for a, b in text.windows]
+    states = iter(encoder.encode(windows) if windows else [])
+    joined: list[States] = []
+    for text in texts:
+        parts = [next(states) for _ in text.windows]
+        joined.append(np.concatenate(parts) if parts else np.empty((0, 0), dtype=np.float32))
+    return joined

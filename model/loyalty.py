@@ -1,0 +1,175 @@
+"""The loyalty head: from the features of a case to repurchase, word of mouth, the index and what it rests on.
+
+Two proportional-odds models (McCullagh 1980, Regression Models for Ordinal Data), one for repurchase (leave < undecided
+< stay) and one for word of mouth (negative < mixed < positive), each with one linear score. They are small enough to be
+read: every feature adds its weight to the score, and the index decomposes exactly into contributions.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.codebook import CUE_VALUES
+from model.types import Band, CaseFeatures, Cue, Evidence, LoyaltyEstimate, Statement
+
+Floats = NDArray[np.float64]
+
+CONDUCT_FEATURES = (*CUE_VALUES, "failure", "severity", "tenure")
+FULL_FEATURES = (*CONDUCT_FEATURES, "valence")
+
+# What a reader would want to know of any case in which something went wrong; coverage counts these.
+MATTERS = ("contact", "speed", "apology", "explanation", "responsibility", "redress", "solved", "follow_up")
+
+INTERVAL = (10.0, 90.0)
+DRAWS_PER_FIT = 4
+# Below this a probability is the heads' noise: it would add up over fifty cues that nobody mentioned.
+NOISE = 0.1
+
+
+def vector(features: CaseFeatures, names: Sequence[str]) -> Floats:
+    """Features as numbers in the given order: probabilities in [0, 1], severity / 3, valence in [-1, 1]."""
+    values = {
+        **{name: p for name, p in features.cues.items() if p >= NOISE},
+        "failure": features.failure,
+        "severity": features.severity / 3,
+        "tenure": features.tenure if features.tenure >= NOISE else 0.0,
+        "valence": features.valence or 0.0,
+    }
+    return np.asarray([values.get(name, 0.0) for name in names])
+
+
+def sigmoid(x: Floats) -> Floats:
+    """Logistic function."""
+    result: Floats = 1 / (1 + np.exp(-np.clip(x, -40, 40)))
+    return result
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Parameters of one fit. Row 0 is the estimate, the other rows are bootstrap refits.
+
+    features: names, n of them. repurchase, wom: (1 + draws, n + 2): weights, then the two cut points in rising order.
+    advocate: (1 + draws, 3): intercept and the weights of the two scores for P(stay and positive).
+    """
+
+    features: tuple[str, ...]
+    repurchase: Floats
+    wom: Floats
+    advocate: Floats
+
+    def scores(self, x: Floats, rows: slice) -> tuple[Floats, Floats]:
+        """Linear scores of x (rows, n) or (n,) under the given parameter rows."""
+        n = len(self.features)
+        pairs = [(x * m[rows, :n]).sum(axis=-1) for m in (self.repurchase, self.wom)]
+        return pairs[0], pairs[1]
+
+    def three(self, which: str, score: Floats, rows: slice) -> Floats:
+        """P(lowest), P(middle), P(highest): (rows, 3)."""
+        cuts: Floats = getattr(self, which)[rows, -2:]
+        below = sigmoid(cuts - score[:, None])
+        return np.stack([below[:, 0], below[:, 1] - below[:, 0], 1 - below[:, 1]], axis=1)
+
+    def index(self, x: Floats, rows: slice) -> Floats:
+        """50 + 25 (P(stay) - P(leave)) + 25 (P(positive) - P(negative)), from 0 to 100, for every parameter row."""
+        stance, word = self.scores(x, rows)
+        r, w = self.three("repurchase", stance, rows), self.three("wom", word, rows)
+        result: Floats = 50 + 25 * (r[:, 2] - r[:, 0]) + 25 * (w[:, 2] - w[:, 0])
+        return result
+
+    def contributions(self, x: Floats) -> tuple[float, Floats]:
+        """The index of a case without any feature, and what each feature adds to it; together they are the index.
+
+        Integrated gradients along the straight line from the empty case (Sundararajan et al. 2017), which have a closed
+        form here because each head has one linear score.
+        """
+        n = len(self.features)
+        first = slice(0, 1)
+        base = float(self.index(np.zeros(n), first)[0])
+        parts = np.zeros(n)
+        for matrix, score in zip((self.repurchase, self.wom), self.scores(x, first), strict=True):
+            s = float(score[0])
+            for cut in matrix[0, -2:]:
+                slope = (_s(cut) - _s(cut - s)) / s if abs(s) > 1e-6 else _s(cut) * (1 - _s(cut))
+                parts += 25 * slope * matrix[0, :n] * x
+        return base, parts
+
+
+def _s(x: float) -> float:
+    return float(sigmoid(np.asarray([x]))[0])
+
+
+@dataclass(frozen=True)
+class LoyaltyHead:
+    """The full fit (conduct and sentiment, predictive) and the conduct-only fit (structural)."""
+
+    full: Fit
+    conduct: Fit
+
+    def estimate(
+        self, case: CaseFeatures, cues: Sequence[Cue] = (), tenure: Statement | None = None
+    ) -> LoyaltyEstimate:
+        """Probabilities, index with 80 % interval, and evidence; `cues` and `tenure` lend their quotes to it."""
+        x = vector(case, self.full.features)
+        first = slice(0, 1)
+        stance, word = self.full.scores(x, first)
+        leave, undecided, stay = self.full.three("repurchase", stance, first)[0].tolist()
+        negative, mixed, positive = self.full.three("wom", word, first)[0].tolist()
+        a = self.full.advocate[0]
+        advocate = min(_s(a[0] + a[1] * float(stance[0]) + a[2] * float(word[0])), stay, positive)
+        index = float(self.full.index(x, first)[0])
+        low, high = self._interval(x, index)
+        index_conduct = float(self.conduct.index(vector(case, self.conduct.features), first)[0])
+        mentioned = {c.cue for c in cues if c.state != "hypothetical"}
+        return LoyaltyEstimate(
+            repurchase={"stay": stay, "undecided": undecided, "leave": leave},
+            wom={"positive": positive, "mixed": mixed, "negative": negative},
+            advocate=advocate,
+            churn=leave,
+            index=index,
+            low=low,
+            high=high,
+            index_conduct=index_conduct,
+            band=band(index, advocate, leave),
+            evidence=self._evidence(x, cues, tenure),
+            coverage=len(mentioned & set(MATTERS)) / len(MATTERS),
+            missing=tuple(c for c in MATTERS if c not in mentioned),
+        )
+
+    def _interval(self, x: Floats, index: float) -> tuple[float, float]:
+        """80 % interval from the bootstrap refits and from drawing each cue with its probability."""
+        rng = np.random.default_rng(0)
+        drawn = np.tile(x, (DRAWS_PER_FIT, len(self.full.repurchase), 1))
+        uncertain = [i for i, name in enumerate(self.full.features) if name in CUE_VALUES or name == "tenure"]
+        drawn[..., uncertain] = rng.random(drawn[..., uncertain].shape) < x[uncertain]
+        indices = np.concatenate([self.full.index(rows, slice(None)) for rows in drawn])
+        low, high = np.percentile(indices, INTERVAL)
+        return min(float(low), index), max(float(high), index)
+
+    def _evidence(self, x: Floats, cues: Sequence[Cue], tenure: Statement | None) -> tuple[Evidence, ...]:
+        base, parts = self.full.contributions(x)
+        found = [Evidence("base", base)]
+        for i in np.argsort(-np.abs(parts)):
+            if abs(parts[i]) > 1e-9:
+                found.append(_quoted(self.full.features[i], float(parts[i]), cues, tenure))
+        return tuple(found)
+
+
+def _quoted(name: str, contribution: float, cues: Sequence[Cue], tenure: Statement | None) -> Evidence:
+    matching = [c for c in cues if c.state != "hypothetical" and f"{c.cue}:{c.value}" == name]
+    best: Cue | Statement | None = max(matching, key=lambda c: c.probability, default=None)
+    if name == "tenure":
+        best = tenure
+    if best is None:
+        return Evidence(name, contribution)
+    return Evidence(name, contribution, best.quote, best.start, best.end, best.utterance)
+
+
+def band(index: float, advocate: float, churn: float) -> Band:
+    """The band shown to people: advocate, retained, ambivalent or at risk. The cuts are a published convention."""
+    if advocate >= 0.4 or index >= 75:
+        return "advocate"
+    if churn >= 0.4 or index <= 35:
+        return "at_risk"
+    return "retained" if index >= 55 else "ambivalent"

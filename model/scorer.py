@@ -1,0 +1,240 @@
+"""The one place that wires reading, cleaning, encoder and heads: a Thread in, a Report out."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from model.bundle import Bundle, load_bundle
+from model.case import TextReading, case_features
+from model.clean import clean, language
+from model.codebook import SENTIMENT
+from model.encoder import States, encode_texts
+from model.roles import RoleDecision, author_key, decide_role
+from model.segment import TokenizedText, tokenize
+from model.types import (
+    BundleInfo,
+    Case,
+    Cue,
+    Dropped,
+    LoyaltyEstimate,
+    Reading,
+    Report,
+    Role,
+    ScoredUtterance,
+    SentenceSentiment,
+    Sentiment,
+    Statement,
+    Status,
+    Summary,
+    TextLoyalty,
+    Thread,
+    Utterance,
+)
+
+CHUNK = 256
+# A text of its own in a table is a review until the head is sure of something else.
+NOT_A_CUSTOMER = 0.2
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What the heads say about one text; sentiment is None where the text holds no words."""
+
+    raw: str
+    sentiment: Sentiment | None
+    sentences: tuple[SentenceSentiment, ...]
+    reading: Reading
+
+    @property
+    def text_reading(self) -> TextReading:
+        """The part that a case is made of."""
+        return TextReading(self.reading, self.sentences, len(self.raw.split()))
+
+
+class Scorer:
+    """Scores threads and texts with one bundle. Safe to use from several threads."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._bundle = bundle
+
+    @classmethod
+    def load(cls, bundle: Path | None = None, *, threads: int = 1, engine: str = "onnx") -> "Scorer":
+        """A scorer over a bundle folder, the released one by default. See model.bundle.load_bundle."""
+        return cls(load_bundle(bundle, threads=threads, engine=engine))
+
+    @property
+    def bundle(self) -> Bundle:
+        """The opened bundle, for evaluation and training."""
+        return self._bundle
+
+    @property
+    def info(self) -> BundleInfo:
+        """Version and digest of the bundle that answers."""
+        return self._bundle.info
+
+    def sentiment(self, texts: Sequence[str]) -> list[Sentiment | None]:
+        """Sentiment of each text, in order; None where it holds no words."""
+        results: list[Sentiment | None] = []
+        for tokenized, states in self._encoded(texts):
+            full = [i for i, t in enumerate(tokenized) if len(t.ids)]
+            found = dict(zip(full, self._bundle.sentiment.whole_many([states[i] for i in full]), strict=True))
+            results += [found.get(i) for i in range(len(tokenized))]
+        return results
+
+    def conduct(self, texts: Sequence[str]) -> list[Reading]:
+        """What each text reports about the company's conduct, in order."""
+        return [scored.reading for scored in self.read_texts(texts)]
+
+    def loyalty(self, texts: Sequence[str]) -> list[TextLoyalty]:
+        """Loyalty of the author of each text, every text a case of its own."""
+        return [self._text_loyalty(scored) for scored in self.read_texts(texts)]
+
+    def read_texts(self, texts: Sequence[str]) -> list[Scored]:
+        """Both heads over each text, from one pass of the encoder."""
+        results: list[Scored] = []
+        for tokenized, states in self._encoded(texts):
+            batch = zip(texts[len(results) : len(results) + len(tokenized)], tokenized, states, strict=True)
+            results += [self._scored(*item) for item in batch]
+        return results
+
+    def score(self, thread: Thread) -> Report:
+        """Cleans the thread, reads every utterance that is kept, and estimates the loyalty of each customer."""
+        cleaned = clean(thread)
+        kept = cleaned.thread.utterances
+        scored = dict(zip((u.id for u in kept), self.read_texts([u.text for u in kept]), strict=True))
+        cases = [self._case(group, scored, thread.brand) for group in by_author(kept)]
+        roles = {uid: case.role for case in cases for uid in case.utterances}
+        utterances = [_scored_utterance(u, scored[u.id], roles) for u in kept]
+        return Report(
+            thread=cleaned.thread,
+            utterances=tuple(utterances),
+            dropped=cleaned.dropped,
+            cases=(*cases, *spam_cases(cleaned.dropped)),
+            summary=summarise(utterances, cases),
+            bundle=self.info,
+            warnings=cleaned.thread.warnings,
+        )
+
+    def _encoded(self, texts: Sequence[str]) -> Iterator[tuple[list[TokenizedText], list[States]]]:
+        """Texts in chunks, so that memory does not grow with their number."""
+        for start in range(0, len(texts), CHUNK):
+            tokenized = tokenize(texts[start : start + CHUNK], self._bundle.tokenizer, self._bundle.max_tokens)
+            yield tokenized, encode_texts(tokenized, self._bundle.encoder)
+
+    def _scored(self, raw: str, text: TokenizedText, states: States) -> Scored:
+        reading = self._bundle.conduct.read(raw, text, states)
+        if not len(text.ids):
+            return Scored(raw, None, (), reading)
+        head = self._bundle.sentiment
+        return Scored(raw, head.whole(states), head.sentences(text, states), reading)
+
+    def _text_loyalty(self, scored: Scored) -> TextLoyalty:
+        if scored.sentiment is None:
+            return TextLoyalty("abstain", "the text holds no words", None)
+        role = decide_role([Utterance("1", scored.raw, kind="review")], [scored.reading.role])
+        if scored.reading.role["customer"] < NOT_A_CUSTOMER and role.role != "customer":
+            return TextLoyalty("abstain", f"written by a {role.role}: {role.reason}", None)
+        status, reason, loyalty = self._estimate([scored])
+        return TextLoyalty(status, reason, loyalty)
+
+    def _estimate(self, texts: Sequence[Scored]) -> tuple[Status, str | None, LoyaltyEstimate]:
+        cues = [c for t in texts for c in t.reading.cues]
+        tenure = _tenure(texts)
+        loyalty = self._bundle.loyalty.estimate(case_features([t.text_reading for t in texts]), cues, tenure)
+        foreign = {language(t.raw) for t in texts} - {"en", "und"}
+        if foreign:
+            return (
+                "out_of_domain",
+                f"written in {', '.join(sorted(foreign))}; the heads were trained on English",
+                loyalty,
+            )
+        if not any(c.state != "hypothetical" for c in cues):
+            return "low_evidence", "nothing is said about what the company did", loyalty
+        return "ok", None, loyalty
+
+    def _case(self, group: Sequence[Utterance], scored: dict[str, Scored], brand: str | None) -> Case:
+        texts = [_attributed(scored[u.id], u.id) for u in group]
+        decision = decide_role(group, [t.reading.role for t in texts], brand)
+        worst = max(texts, key=lambda t: 1 - t.reading.failure["none"]).reading
+        status, reason, loyalty = self._judged(decision, texts)
+        return Case(
+            author=_name(group),
+            role=decision.role,
+            role_reason=decision.reason,
+            status=status,
+            reason=reason,
+            utterances=tuple(u.id for u in group),
+            cues=tuple(c for t in texts for c in t.reading.cues),
+            stated=tuple(s for t in texts for s in t.reading.statements),
+            tenure=_tenure(texts),
+            failure=max(worst.failure, key=worst.failure.__getitem__),
+            severity=int(max(worst.severity, key=worst.severity.__getitem__)),
+            loyalty=loyalty,
+        )
+
+    def _judged(
+        self, decision: RoleDecision, texts: Sequence[Scored]
+    ) -> tuple[Status, str | None, LoyaltyEstimate | None]:
+        if decision.role != "customer":
+            return "abstain", f"no dealings to estimate from: {decision.role} ({decision.reason})", None
+        if all(t.sentiment is None for t in texts):
+            return "abstain", "the text holds no words", None
+        return self._estimate(texts)
+
+
+def by_author(utterances: Sequence[Utterance]) -> list[list[Utterance]]:
+    """Utterances of a thread grouped by author, in order of first appearance."""
+    groups: dict[str, list[Utterance]] = {}
+    for utterance in utterances:
+        groups.setdefault(author_key(utterance), []).append(utterance)
+    return list(groups.values())
+
+
+def spam_cases(dropped: Sequence[Dropped]) -> list[Case]:
+    """A case that abstains for everyone whose only contribution was dropped as spam."""
+    spam = [d for d in dropped if d.reason == "spam"]
+    return [
+        Case(_name([d.utterance]), "spam", d.detail or "spam", "abstain", "spam is not scored", (d.utterance.id,))
+        for d in spam
+    ]
+
+
+def summarise(utterances: Sequence[ScoredUtterance], cases: Sequence[Case]) -> Summary:
+    """The thread in figures; those at risk by rising index, advocates by falling index."""
+    labels = Counter(u.sentiment.label for u in utterances if u.sentiment)
+    known = [(c.author, c.loyalty) for c in cases if c.loyalty]
+    at_risk = sorted((p for p in known if p[1].band == "at_risk"), key=lambda p: p[1].index)
+    advocates = sorted((p for p in known if p[1].band == "advocate"), key=lambda p: -p[1].index)
+    return Summary(
+        utterances=len(utterances),
+        sentiment={label: labels.get(label, 0) for label in SENTIMENT},
+        customers=sum(c.role == "customer" for c in cases),
+        at_risk=tuple(name for name, _ in at_risk),
+        advocates=tuple(name for name, _ in advocates),
+    )
+
+
+def _scored_utterance(utterance: Utterance, scored: Scored, roles: Mapping[str, Role]) -> ScoredUtterance:
+    if scored.sentiment is None:
+        utterance = replace(utterance, flags=(*utterance.flags, "no_words"))
+    return ScoredUtterance(utterance, roles[utterance.id], scored.sentiment, scored.sentences)
+
+
+def _attributed(scored: Scored, uid: str) -> Scored:
+    """The same reading with the utterance's id on every quote."""
+    reading = scored.reading
+    cues: tuple[Cue, ...] = tuple(replace(c, utterance=uid) for c in reading.cues)
+    statements: tuple[Statement, ...] = tuple(replace(s, utterance=uid) for s in reading.statements)
+    tenure = replace(reading.tenure, utterance=uid) if reading.tenure else None
+    return replace(scored, reading=replace(reading, cues=cues, statements=statements, tenure=tenure))
+
+
+def _tenure(texts: Sequence[Scored]) -> Statement | None:
+    found = [t.reading.tenure for t in texts if t.reading.tenure]
+    return max(found, key=lambda s: s.probability, default=None)
+
+
+def _name(group: Sequence[Utterance]) -> str:
+    named = next((u.author.name for u in group if u.author), None)
+    return named or ("post author" if group[0].kind == "post" else f"author of {group[0].id}")

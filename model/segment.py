@@ -1,0 +1,90 @@
+"""Cuts a text into sentences with offsets, and its tokens into windows that the encoder can take.
+
+Long posts are read whole: sentences are packed into windows in order, and every token belongs to one window.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from sentencex import segment
+from tokenizers import Encoding, Tokenizer
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class TokenizedText:
+    """A text as the encoder sees it.
+
+    ids: token ids without special tokens, shape (n_tokens,).
+    offsets: start and end character of each token in the text, shape (n_tokens, 2).
+    sentences: character spans, in order, without surrounding white space.
+    token_spans: first and one-past-last token of each sentence; an empty sentence has equal ends.
+    windows: first and one-past-last token of each window; they cover all tokens in order.
+    """
+
+    ids: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    sentences: tuple[Span, ...]
+    token_spans: tuple[Span, ...]
+    windows: tuple[Span, ...]
+
+
+def sentence_spans(text: str) -> tuple[Span, ...]:
+    """Character spans of the sentences of text, stripped of white space; empty ones are left out."""
+    spans: list[Span] = []
+    position = 0
+    for piece in segment("en", text):
+        stripped = piece.strip()
+        if not stripped:
+            continue
+        # The library may normalise line breaks between sentences, so each piece is looked up from where the last ended.
+        for line in filter(None, map(str.strip, stripped.split("\n"))):
+            start = text.find(line, position)
+            if start < 0:
+                continue
+            position = start + len(line)
+            spans.append((start, position))
+    return tuple(spans)
+
+
+def pack(lengths: Sequence[int], limit: int) -> list[Span]:
+    """Groups consecutive sentences into windows of at most `limit` tokens; a longer sentence is cut into several.
+
+    Returns token spans that cover sum(lengths) tokens in order.
+    """
+    windows: list[Span] = []
+    start = end = 0
+    for length in lengths:
+        if end > start and end + length - start > limit:
+            windows.append((start, end))
+            start = end
+        end += length
+        while end - start > limit:
+            windows.append((start, start + limit))
+            start += limit
+    if end > start:
+        windows.append((start, end))
+    return windows
+
+
+def tokenize(texts: Sequence[str], tokenizer: Tokenizer, max_tokens: int) -> list[TokenizedText]:
+    """Sentences, tokens and windows of each text; a window holds at most `max_tokens` tokens without special ones."""
+    encodings = tokenizer.encode_batch(list(texts), add_special_tokens=False)
+    return [_one(text, encoding, max_tokens) for text, encoding in zip(texts, encodings, strict=True)]
+
+
+def _one(text: str, encoding: Encoding, max_tokens: int) -> TokenizedText:
+    offsets = np.asarray(encoding.offsets, dtype=np.int64).reshape(-1, 2)
+    sentences = sentence_spans(text)
+    ends = np.asarray([end for _, end in sentences], dtype=np.int64)
+    # A token belongs to the first sentence that ends after it starts; what stands between goes to the later one.
+    owner = np.searchsorted(ends, offsets[:, 0], side="right")
+    owner = np.minimum(owner, max(len(sentences) - 1, 0))
+    edges = np.searchsorted(owner, np.arange(len(sentences) + 1))
+    spans = tuple((int(a), int(b)) for a, b in pairwise(edges))
+    windows = tuple(pack([b - a for a, b in spans], max_tokens))
+    return TokenizedText(np.asarray(encoding.ids, dtype=np.int64), offsets, sentences, spans, windows)

@@ -1,0 +1,290 @@
+"""The command line: score threads, score a table of texts, serve over HTTP.
+
+Exit codes: 0 all went well, 1 an input or output could not be used, 2 the command was not understood,
+130 interrupted, 141 whoever read the output went away.
+"""
+
+import argparse
+import io
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from model.types import InputError, Report, Thread
+
+if TYPE_CHECKING:
+    from model.scorer import Scorer
+
+FORMATS = ("auto", "html", "text", "jsonl", "csv", "parquet")
+MAX_WIDTH = 110
+
+
+class Load(Protocol):
+    """Opens a bundle, see model.scorer.Scorer.load."""
+
+    def __call__(self, bundle: Path | None = None, *, threads: int = 1) -> "Scorer":
+        """A scorer over the bundle, or over the released one."""
+
+
+def main(argv: Sequence[str] | None = None, *, load: Load | None = None) -> int:
+    """Runs one command and returns its exit code. load: how a bundle is opened, the real way by default."""
+    args = parser().parse_args(argv)
+    _tolerate_odd_characters()
+    try:
+        code = _run(args, load or _load)
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return 130
+    except BrokenPipeError:
+        # What Python would still flush at exit goes nowhere instead of failing once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except (InputError, OSError, UnicodeError) as error:
+        _say(error_line(error))
+        return 1
+
+
+def parser() -> argparse.ArgumentParser:
+    """Commands and options."""
+    top = argparse.ArgumentParser(prog="amends", description="Did the company make amends? Reads threads and says.")
+    top.add_argument("--version", action="store_true", help="print the version and that of the model")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND")
+    _score_options(commands.add_parser("score", help="score threads and print a report"))
+    _predict_options(commands.add_parser("predict", help="score every text of a table"))
+    _serve_options(commands.add_parser("serve", help="answer over HTTP"))
+    return top
+
+
+def _score_options(options: argparse.ArgumentParser) -> None:
+    options.add_argument("files", nargs="+", metavar="FILE", help="page, text or export; - for standard input")
+    options.add_argument("--brand", metavar="NAME", help="the company that the thread is about")
+    options.add_argument("--format", choices=FORMATS, default="auto", help="what the files are (default: found out)")
+    options.add_argument("--json", action="store_true", help="print JSON (docs/report.md) instead of text")
+    options.add_argument("--html", type=Path, metavar="OUT.html", help="also write one page with all reports")
+    _bundle_options(options)
+
+
+def _predict_options(options: argparse.ArgumentParser) -> None:
+    options.add_argument("file", type=Path, metavar="FILE", help="a table: .parquet, .jsonl or .csv")
+    options.add_argument("--text-column", default="text", metavar="NAME", help="column to score (default: text)")
+    options.add_argument(
+        "--task", choices=("sentiment", "conduct", "loyalty"), default="sentiment", help="default: sentiment"
+    )
+    options.add_argument("--out", type=_table_path, required=True, metavar="OUT", help=".parquet, .jsonl or .csv")
+    _bundle_options(options)
+
+
+def _serve_options(options: argparse.ArgumentParser) -> None:
+    options.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    options.add_argument("--port", type=_port, default=3000, help="default: %(default)s")
+    options.add_argument("--workers", type=_positive, default=1, help="processes (default: %(default)s)")
+
+
+def _bundle_options(options: argparse.ArgumentParser) -> None:
+    options.add_argument("--bundle", type=Path, metavar="FOLDER", help="model to use (default: the released one)")
+    options.add_argument("--threads", type=_positive, default=1, help="for the encoder (default: %(default)s)")
+
+
+def _positive(value: str) -> int:
+    number = int(value)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{value} is less than 1")
+    return number
+
+
+def _port(value: str) -> int:
+    number = int(value)
+    if not 0 < number < 65536:
+        raise argparse.ArgumentTypeError(f"{value} is not between 1 and 65535")
+    return number
+
+
+def _table_path(value: str) -> Path:
+    path = Path(value)
+    if path.suffix not in (".parquet", ".jsonl", ".csv"):
+        raise argparse.ArgumentTypeError(f"{value} does not end in .parquet, .jsonl or .csv")
+    return path
+
+
+def _run(args: argparse.Namespace, load: Load) -> int:
+    if args.version:
+        return _version()
+    if args.command == "score":
+        return _score(args, load)
+    if args.command == "predict":
+        return _predict(args, load)
+    if args.command == "serve":
+        return _serve(args)
+    parser().print_help(sys.stderr)
+    return 2
+
+
+def _load(bundle: Path | None = None, *, threads: int = 1) -> "Scorer":
+    from model.scorer import Scorer
+
+    return Scorer.load(bundle, threads=threads)
+
+
+def _version() -> int:
+    from model.bundle import RELEASED, bundle_digest, manifest
+
+    try:
+        meta = manifest(RELEASED)
+        model = f"model {meta['version']} ({bundle_digest(meta['files'])[:12]})"
+    except InputError as error:
+        model = f"no model: {error.message}"
+    try:
+        version = metadata.version("amends")
+    except metadata.PackageNotFoundError:
+        version = "from a source folder (not installed)"
+    print(f"amends {version}, {model}")
+    return 0
+
+
+def _score(args: argparse.Namespace, load: Load) -> int:
+    from service.files import check_output
+
+    if args.html:
+        check_output(args.html)
+    reports: list[Report] = []
+    failed = False
+    scorer: Scorer | None = None
+    for name in args.files:
+        try:
+            threads = _threads(name, args.format, args.brand)
+        except (InputError, OSError, UnicodeError) as error:
+            failed = True
+            _say(error_line(error, name))
+            continue
+        # A model takes seconds to open: not before there is something to score.
+        scorer = scorer or load(args.bundle, threads=args.threads)
+        for thread in threads:
+            reports.append(scorer.score(thread))
+            if not args.json:
+                _print_text(reports[-1], first=len(reports) == 1)
+    if args.json:
+        # Other encodings than UTF-8 may lack a character; JSON has its own way to write it.
+        plain = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+        print(json.dumps({"reports": [r.to_dict() for r in reports]}, ensure_ascii=plain, indent=2))
+    if args.html and reports:
+        _write_page(reports, args.html)
+    return 1 if failed else 0
+
+
+def _threads(name: str, kind: str, brand: str | None) -> list[Thread]:
+    from model.read import read, read_file
+
+    if name == "-":
+        return read(sys.stdin.buffer.read(), format=kind, name="standard input", brand=brand)
+    return read_file(Path(name), format=kind, brand=brand)
+
+
+def _print_text(report: Report, *, first: bool) -> None:
+    from service.text_report import text_report
+
+    width = min(shutil.get_terminal_size((MAX_WIDTH, 0)).columns, MAX_WIDTH)
+    print(("" if first else "\n") + text_report(report, width), end="", flush=True)
+
+
+def _write_page(reports: Sequence[Report], path: Path) -> None:
+    from service.files import replacing
+    from service.page import render
+
+    with replacing(path) as temporary:
+        temporary.write_text(render(reports), encoding="utf-8", newline="\n")
+    _say(f"wrote {path}")
+
+
+def _predict(args: argparse.Namespace, load: Load) -> int:
+    from service.files import check_output
+
+    check_output(args.out)
+    if args.out.exists() and args.file.exists() and args.out.samefile(args.file):
+        raise InputError(f"{args.out} is the input itself", code="bad_output", expected="another file")
+    from model.clean import language
+    from model.read_table import read_table
+    from service.predict import predict
+
+    table = read_table(args.file, args.text_column)
+    scorer = load(args.bundle, threads=args.threads)
+    with _progress(table.num_rows) as progress:
+        done = predict(table, args.text_column, args.task, args.out, scorer, language=language, progress=progress)
+    for old, new in done.renamed.items():
+        _say(f"the input's column {old!r} is kept as {new!r}")
+    statuses = ", ".join(f"{number:,} {status}" for status, number in sorted(done.statuses.items()))
+    _say(f"wrote {args.out}: {done.rows:,} rows ({statuses or 'none'}), {done.scored:,} different texts scored")
+    return 0
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], None]]:
+    """Gives a function that shows how many rows are done, on one line that is written over; silent in a pipe."""
+    if not sys.stderr.isatty():
+        yield lambda rows: None
+        return
+    start = time.monotonic()
+
+    def show(rows: int) -> None:
+        rate = rows / max(time.monotonic() - start, 1e-3)
+        print(f"\r{rows:,} of {total:,} rows, {rate:,.0f} a second ", end="", file=sys.stderr, flush=True)
+
+    try:
+        yield show
+    finally:
+        print(file=sys.stderr)
+
+
+def _serve(args: argparse.Namespace) -> int:
+    from service.serve import serve
+
+    serve(args.host, args.port, args.workers)
+    return 0
+
+
+def error_line(error: Exception, name: str | None = None) -> str:
+    """An error as one line: where, what happened, what was got and what was expected."""
+    if isinstance(error, OSError):
+        where = error.filename or name
+        what = error.strerror or str(error)
+        return _one_line(f"{where}: {what}" if where else what)
+    if not isinstance(error, InputError):
+        return _one_line(f"{name or 'input'}: {error}")
+    message = error.message
+    details = (("got", error.got), ("expected", error.expected))
+    missing = [f"{word} {value}" for word, value in details if value and value not in message]
+    if name and name != "-" and name not in message:
+        # The readers name a file without its folder.
+        message = (
+            os.path.join(os.path.dirname(name), message)
+            if message.startswith(Path(name).name)
+            else f"{name}: {message}"
+        )
+    return _one_line("; ".join([message, *missing]))
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _say(line: str) -> None:
+    print(f"amends: {line}", file=sys.stderr)
+
+
+def _tolerate_odd_characters() -> None:
+    """A character that the terminal's encoding lacks is written as an escape instead of ending the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

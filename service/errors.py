@@ -1,0 +1,98 @@
+"""One shape for every error that leaves the service: {"error": {code, message, field, got, expected}}."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse
+
+from model.types import InputError
+from service.schemas import Failure, Problem
+
+HTTP_MESSAGES = {404: "There is no such path; /docs lists them", 405: "This path takes other methods"}
+
+
+class ApiError(Exception):
+    """An error with its HTTP status. headers: extra response headers."""
+
+    def __init__(self, status: int, problem: Problem, *, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(problem.message)
+        self.status = status
+        self.problem = problem
+        self.headers = headers
+
+    def response(self) -> JSONResponse:
+        """The response that says so."""
+        return JSONResponse(Failure(error=self.problem).model_dump(), status_code=self.status, headers=self.headers)
+
+
+def to_api_error(error: Exception) -> ApiError:
+    """Any exception as what the caller may know about it: nothing at all where the fault is the service's own."""
+    match error:
+        case ApiError():
+            return error
+        case InputError():
+            return ApiError(422, problem_of(error))
+        case ValidationError():
+            return _from_validation(error)
+        case HTTPException():
+            return _from_http(error)
+        case ClientDisconnect():
+            return ApiError(400, Problem(code="disconnected", message="The caller went away before the body was whole"))
+        case _:
+            return ApiError(500, Problem(code="internal_error", message="The service failed; its log says why."))
+
+
+def problem_of(error: InputError) -> Problem:
+    """An InputError of the model as part of a response."""
+    return Problem(code=error.code, message=error.message, field=error.field, got=error.got, expected=error.expected)
+
+
+def describe(value: object) -> str:
+    """What a JSON value is, in a few words, without repeating it."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return f"a text of {len(value)} characters"
+        case list() | tuple():
+            return f"a list of {len(value)}"
+        case _:
+            return "an object"
+
+
+def _from_validation(error: ValidationError) -> ApiError:
+    errors = error.errors(include_url=False)
+    first = errors[0]
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, InputError):
+        return ApiError(422, problem_of(cause))
+    if first["type"] == "json_invalid":
+        return ApiError(
+            400,
+            Problem(code="invalid_json", message=f"The body is not JSON: {first['ctx']['error']}", expected="JSON"),
+        )
+    return ApiError(422, _invalid_field(first, len(errors) - 1))
+
+
+def _invalid_field(first: Any, others: int) -> Problem:
+    field = ".".join(map(str, first["loc"])) or None
+    message = f"{field or 'The body'}: {first['msg']}" + (f" (and {others} more)" if others else "")
+    missing = first["type"] == "missing"
+    got = "nothing" if missing else describe(first["input"])
+    return Problem(code=first["type"], message=message, field=field, got=got, expected=first["msg"])
+
+
+def _from_http(error: HTTPException) -> ApiError:
+    phrase = HTTPStatus(error.status_code).phrase
+    message = HTTP_MESSAGES.get(error.status_code, phrase)
+    expected = (error.headers or {}).get("allow") or (error.headers or {}).get("Allow")
+    problem = Problem(code=phrase.lower().replace(" ", "_"), message=message, expected=expected)
+    return ApiError(error.status_code, problem, headers=error.headers)

@@ -1,0 +1,149 @@
+"""All that touches BentoML's inner parts, in one place: its application with our middleware, errors and docs page.
+
+These parts are not public. bentoml is pinned, and tests/service/test_app.py fails when the pieces change.
+"""
+
+import logging
+from http import HTTPStatus
+from inspect import getdoc
+from pathlib import Path
+from typing import Any, cast
+
+import bentoml
+from _bentoml_impl.server.app import ServiceAppFactory  # type: ignore[import-untyped]
+from bentoml._internal.configuration.containers import BentoMLContainer
+from bentoml._internal.server.http.instruments import RunnerTrafficMetricsMiddleware
+from bentoml._internal.server.http.traffic import MaxConcurrencyMiddleware, TimeoutMiddleware
+from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.errors import ApiError, to_api_error
+from service.middleware import PROBES, Admission, BodyLimit, Deadline
+from service.openapi import openapi
+from service.schemas import Problem
+from service.settings import Settings
+
+logger = logging.getLogger("bentoml.amends")
+
+DOCS_PAGE = Path(__file__).parent / "docs.html"
+# The page runs scripts of this server alone; Swagger UI brings inline styles and images.
+DOCS_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
+
+
+class Metrics(RunnerTrafficMetricsMiddleware):
+    """BentoML's request metrics, for known paths only: a label per path that someone made up would grow for ever."""
+
+    def __init__(self, app: ASGIApp, paths: frozenset[str], **options: Any) -> None:
+        super().__init__(app, **options)
+        self.paths = paths
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope.get("path") in self.paths:
+            await super().__call__(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+
+class AppFactory(ServiceAppFactory):  # type: ignore[misc]
+    """Builds the ASGI application of one worker."""
+
+    def __call__(self) -> Starlette:
+        """The application, with one error shape for everything and no debug pages."""
+        app: Starlette = super().__call__()
+        app.debug = False
+        for kind in (HTTPException, ApiError, Exception):
+            app.add_exception_handler(kind, _error_response)
+        app.add_route("/docs", self.index_page, include_in_schema=False)
+        return app
+
+    @property
+    def middlewares(self) -> list[Middleware]:
+        """Outermost first. Authentication, once there is some, belongs before Admission: strangers take no room."""
+        settings = Settings.from_env()
+        unwanted = [TimeoutMiddleware, MaxConcurrencyMiddleware]
+        if not BentoMLContainer.tracing.exporter_type.get():
+            unwanted.append(OpenTelemetryMiddleware)
+        kept = [self._bounded(m) for m in super().middlewares if m.cls not in unwanted]
+        ours = [
+            Middleware(Admission, max_requests=settings.max_requests),
+            Middleware(Deadline, seconds=settings.timeout_seconds),
+            Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
+        ]
+        # BentoML's context has to stay the innermost.
+        return [*kept[:-1], *ours, kept[-1]]
+
+    def _bounded(self, middleware: Middleware) -> Middleware:
+        if cast("object", middleware.cls) is not RunnerTrafficMetricsMiddleware:
+            return middleware
+        paths = PROBES | {api.route for api in self.service.apis.values()}
+        return Middleware(Metrics, paths=frozenset(paths), **middleware.kwargs)  # type: ignore[arg-type]
+
+    async def api_endpoint(self, name: str, request: Request) -> Response:
+        """One call of an API method; whatever goes wrong becomes an error response here."""
+        try:
+            _require_json(request)
+            response: Response = await super().api_endpoint(name, request)
+            return response
+        except Exception as error:
+            return await _error_response(request, error)
+
+    async def index_page(self, _: Request) -> Response:
+        """Swagger UI from local files; BentoML's own page loads a tracker."""
+        return HTMLResponse(DOCS_PAGE.read_text("utf-8"), headers={"Content-Security-Policy": DOCS_POLICY})
+
+    async def openapi_spec_view(self, _: Request) -> Response:
+        """The OpenAPI document."""
+        return JSONResponse(self.service.openapi_spec)
+
+
+class HttpService(bentoml.Service[Any]):  # type: ignore[misc]
+    """A BentoML service that is served with AppFactory and takes its workers from the settings."""
+
+    def inject_config(self) -> None:
+        """Called by BentoML when it starts to serve; the settings are read then, not on import."""
+        settings = Settings.from_env()
+        self.config["workers"] = settings.workers
+        self.config["threads"] = settings.scoring_threads
+        super().inject_config()
+
+    @property
+    def openapi_spec(self) -> dict[str, Any]:
+        """The OpenAPI document; BentoML's own knows neither our errors nor our examples."""
+        return openapi(self.name, getdoc(self.inner) or "", self.apis.values())
+
+    def to_asgi(self, is_main: bool = True) -> Starlette:
+        """The ASGI application of one worker."""
+        self.inject_config()
+        return AppFactory(self, is_main=is_main)()
+
+
+def _require_json(request: Request) -> None:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    coding = request.headers.get("content-encoding", "identity").lower()
+    if media_type == "application/json" and coding == "identity":
+        return
+    header, got, expected = (
+        ("Content-Encoding", coding, "no compression")
+        if media_type == "application/json"
+        else ("Content-Type", media_type or "nothing", "application/json")
+    )
+    problem = Problem(
+        code="unsupported_media_type",
+        message=f"{header} must be {expected}",
+        field=header,
+        got=got[:100],
+        expected=expected,
+    )
+    raise ApiError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, problem)
+
+
+async def _error_response(request: Request, error: Exception) -> Response:
+    if (known := to_api_error(error)).status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return known.response()

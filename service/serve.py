@@ -1,0 +1,81 @@
+"""Starts the production server from any working directory."""
+
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from model.bundle import RELEASED, verified
+from model.types import InputError
+from service.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+# How long requests in hand may still run after SIGTERM; orchestrators commonly kill after 30 seconds.
+GRACE_SECONDS = 10
+# Scoring threads are counted in service.settings; libraries must not add threads of their own.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
+def serve(host: str, port: int, workers: int) -> None:
+    """Becomes the server: replaces this process and doesn't return. SIGTERM and SIGINT end it and its workers.
+
+    workers: processes, each with a scorer of its own. Raises InputError when a setting, the bundle, the host or the
+    port can't be used.
+    """
+    env = environment(os.environ, port, workers)
+    check_bundle(Settings.from_env(env))
+    address = free_address(host, port)
+    sys.stdout.flush()
+    os.execve(sys.executable, command(address, port), env)  # noqa: S606
+
+
+def command(address: str, port: int, target: str = "service.app:Amends") -> list[str]:
+    """The command line of the server. target: module and name of the service."""
+    arguments = ["--working-dir", str(ROOT), "--host", address, "--port", str(port)]
+    grace = ["--timeout-graceful-shutdown", str(GRACE_SECONDS)]
+    return [sys.executable, "-m", "bentoml", "serve", target, *arguments, *grace]
+
+
+def environment(env: Mapping[str, str], port: int, workers: int) -> dict[str, str]:
+    """The environment of the server: the caller's own, with what the server needs."""
+    changed = {"AMENDS_WORKERS": str(workers), "BENTOML_HOME": str(_home(env, port)), "BENTOML_DO_NOT_TRACK": "True"}
+    if bundle := env.get("AMENDS_BUNDLE"):
+        # BentoML changes the working directory.
+        changed["AMENDS_BUNDLE"] = str(Path(bundle).resolve())
+    return {**ONE_THREAD, **env, **changed}
+
+
+def check_bundle(settings: Settings) -> None:
+    """Raises InputError unless the settings name a whole bundle: a worker that can't open it would restart for ever."""
+    verified(settings.bundle or RELEASED)
+
+
+def free_address(host: str, port: int) -> str:
+    """The IP address of a host name. Raises InputError when it has none or the port is taken."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind(address)
+    except OSError as error:
+        raise InputError(
+            f"Can't listen on {host}:{port}: {error.strerror}",
+            code="no_address",
+            field="host, port",
+            got=f"{host}:{port}",
+            expected="an address of this machine with a free port",
+        ) from None
+    return str(address[0])
+
+
+def _home(env: Mapping[str, str], port: int) -> Path:
+    """A BentoML home of this server's own: two servers with one home wipe each other's metrics."""
+    cache = Path(env.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    home = cache / "amends" / f"serve-{port}"
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="amends-serve-"))
+    return home

@@ -1,0 +1,94 @@
+"""Settings of the HTTP service: AMENDS_* environment variables, read when the service starts."""
+
+import os
+from collections.abc import Mapping
+from math import ceil
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from model.types import InputError
+
+PREFIX = "AMENDS_"
+CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
+class Settings(BaseModel):
+    """What can be set. The field `max_texts` is read from AMENDS_MAX_TEXTS, and so on; see docs/http.md."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bundle: Path | None = Field(
+        default=None, description="Folder of the model bundle that answers; unset: the released one."
+    )
+    workers: int = Field(
+        default=1,
+        ge=1,
+        description="Worker processes, each with a scorer of its own; `amends serve --workers` goes first.",
+    )
+    threads: int = Field(
+        default=0,
+        ge=0,
+        description="Requests that one worker scores at the same time, one core each; 0: the cores shared out.",
+    )
+    max_requests: int = Field(default=64, ge=1, description="Requests in hand per worker before it answers 429.")
+    max_body_bytes: int = Field(default=20 * 2**20, ge=1, description="Largest request body.")
+    max_utterances: int = Field(default=10_000, ge=1, description="Most utterances in one /v1/score request.")
+    timeout_seconds: float = Field(default=60, gt=0, allow_inf_nan=False, description="Longest time for one request.")
+
+    @model_validator(mode="after")
+    def _fits_the_machine(self) -> Self:
+        if self.workers * max(1, self.threads) > cores():
+            raise InputError(
+                f"{self.workers} workers with {max(1, self.threads)} threads each need more cores than there are",
+                code="too_many_threads",
+                field="AMENDS_WORKERS, AMENDS_THREADS",
+                got=str(self.workers * max(1, self.threads)),
+                expected=f"a product of at most {cores()}",
+            )
+        return self
+
+    @property
+    def scoring_threads(self) -> int:
+        """Threads per worker: as set, or the cores shared out among the workers."""
+        return self.threads or max(1, cores() // self.workers)
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> "Settings":
+        """Settings from the environment; an empty variable counts as unset. Raises InputError on a value that is off.
+
+        env: the process's own by default.
+        """
+        env = os.environ if env is None else env
+        given = {name: env[variable(name)] for name in cls.model_fields if env.get(variable(name))}
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            raise _input_error(error) from None
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + name.upper()
+
+
+def cores() -> int:
+    """CPU cores that this process may use: those it may run on, or the quota of its container if that is less."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = CGROUP_QUOTA.read_text(encoding="ascii").split()
+        return count if quota == "max" else min(count, ceil(int(quota) / int(period)))
+    except (OSError, ValueError):
+        return count
+
+
+def _input_error(error: ValidationError) -> InputError:
+    first = error.errors(include_url=False)[0]
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, InputError):
+        return cause
+    name = variable(str(first["loc"][0]))
+    return InputError(
+        f"{name}: {first['msg']}", code="bad_setting", field=name, got=repr(first["input"]), expected=first["msg"]
+    )

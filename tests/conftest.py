@@ -1,0 +1,30 @@
+"""Paths that several tests need. Helpers without a test of their own lie beside this file and are imported by name."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from model.bundle import RELEASED
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture
+def data() -> Path:
+    """The development data, which is kept beside the repository and never inside it."""
+    if not DATA.is_dir():
+        pytest.skip("the development data (../shared/data) is absent")
+    return DATA
+
+
+@pytest.fixture(scope="session")
+def released():
+    """A scorer with the released weights."""
+    if not (RELEASED / "bundle.json").is_file():
+        pytest.skip("no released bundle in model/released")
+    from model.scorer import Scorer
+
+    return Scorer.load()

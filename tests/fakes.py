@@ -1,0 +1,113 @@
+"""A scorer without trained weights: real heads over an encoder that knows a dozen words by heart."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.normalizers import Lowercase
+from tokenizers.pre_tokenizers import BertPreTokenizer
+
+from model.bundle import Bundle
+from model.codebook import DOCUMENT_FIELDS, SENTENCE_LABELS
+from model.conduct import ConductHead
+from model.encoder import Encoder, States
+from model.loyalty import CONDUCT_FEATURES, FULL_FEATURES, Fit, LoyaltyHead
+from model.scorer import Scorer
+from model.sentiment import SentimentHead
+from model.types import BundleInfo
+
+# Each word has a direction of its own; the heads below give the directions their meaning.
+WORDS = ("great", "awful", "refund", "sorry", "ignored", "should", "never", "bought", "again", "years")
+WIDTH = len(WORDS) + 1
+LABELS = {
+    "refund": "redress:refund",
+    "sorry": "apology:given",
+    "ignored": "contact:none",
+    "should": "hypothetical:apology",
+    "never": "stated:leave",
+    "again": "stated:stay",
+    "years": "tenure",
+}
+
+
+class FakeEncoder:
+    """States that are one at the word's own direction; the last direction is one for every token."""
+
+    def encode(self, windows: Sequence[NDArray[np.int64]]) -> list[States]:
+        """See model.encoder.Encoder.encode."""
+        table = np.zeros((len(WORDS) + 1, WIDTH), dtype=np.float32)
+        table[1:, :-1] = np.eye(len(WORDS))
+        table[:, -1] = 1
+        return [table[np.minimum(w, len(WORDS))] for w in windows]
+
+
+def fake_tokenizer() -> Tokenizer:
+    """Words of WORDS are tokens 1 to 10, every other word is token 0."""
+    vocabulary = {"[UNK]": 0, **{w: i for i, w in enumerate(WORDS, start=1)}}
+    tokenizer = Tokenizer(WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = Lowercase()
+    tokenizer.pre_tokenizer = BertPreTokenizer()
+    return tokenizer
+
+
+def _column(word: str) -> int:
+    return WORDS.index(word)
+
+
+def fake_sentiment_head() -> SentimentHead:
+    """ "great" is positive, "awful" and "ignored" are negative, everything else neutral."""
+    weight = np.zeros((3, WIDTH), dtype=np.float32)
+    weight[2, _column("great")] = weight[0, _column("awful")] = weight[0, _column("ignored")] = 40
+    return SentimentHead(weight, np.asarray([0, 1, 0], dtype=np.float32))
+
+
+def fake_conduct_head() -> ConductHead:
+    """Reports the label of each word in LABELS; the document is by a customer of a failed service."""
+    n, fields = len(SENTENCE_LABELS), sum(map(len, DOCUMENT_FIELDS.values()))
+    token = np.zeros((n, WIDTH), dtype=np.float32)
+    for word, label in LABELS.items():
+        token[SENTENCE_LABELS.index(label), _column(word)] = 12
+    bias = np.full(n, -6, dtype=np.float32)
+    document_bias = np.zeros(fields, dtype=np.float32)
+    document_bias[0] = 3
+    return ConductHead(
+        token,
+        bias,
+        np.zeros((n, WIDTH), dtype=np.float32),
+        np.zeros(n, dtype=np.float32),
+        np.zeros((fields, WIDTH), dtype=np.float32),
+        document_bias,
+        np.full(n, 0.5, dtype=np.float32),
+    )
+
+
+def fake_fit(features: tuple[str, ...]) -> Fit:
+    """A refund and good words help, being ignored hurts; three bootstrap rows around that."""
+    weights = np.zeros((4, len(features) + 2))
+    weights[:, features.index("redress:refund")] = (2.0, 1.8, 2.2, 2.0)
+    weights[:, features.index("contact:none")] = (-2.0, -1.7, -2.3, -2.1)
+    if "valence" in features:
+        weights[:, features.index("valence")] = (1.5, 1.4, 1.6, 1.5)
+    weights[:, -2:] = (-1.0, 1.0)
+    return Fit(features, weights, weights.copy(), np.tile((-2.0, 0.6, 0.6), (4, 1)))
+
+
+def fake_bundle(encoder: Encoder | None = None) -> Bundle:
+    """A bundle around the fake encoder or the one given."""
+    loyalty = LoyaltyHead(fake_fit(FULL_FEATURES), fake_fit(CONDUCT_FEATURES))
+    return Bundle(
+        BundleInfo("fake", "0" * 64),
+        fake_tokenizer(),
+        126,
+        encoder or FakeEncoder(),
+        fake_sentiment_head(),
+        fake_conduct_head(),
+        loyalty,
+    )
+
+
+def fake_scorer() -> Scorer:
+    """A real Scorer over the fake bundle."""
+    return Scorer(fake_bundle())

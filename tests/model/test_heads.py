@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+from fakes import FakeEncoder, fake_conduct_head, fake_sentiment_head, fake_tokenizer
+
+from model.codebook import CUE_VALUES, CUES, DOCUMENT_FIELDS, SENTENCE_LABELS
+from model.conduct import QUOTE_WORDS, peak, quote_span
+from model.encoder import encode_texts
+from model.segment import tokenize
+from model.sentiment import SentimentHead
+
+
+def encoded(text):
+    (tokenized,) = tokenize([text], fake_tokenizer(), 126)
+    return tokenized, encode_texts([tokenized], FakeEncoder())[0]
+
+
+def read(text):
+    return fake_conduct_head().read(text, *encoded(text))
+
+
+def test_the_codebook_has_a_column_for_every_label_once():
+    assert len(CUE_VALUES) == 49
+    assert len(CUES) == 20
+    assert len(SENTENCE_LABELS) == len(set(SENTENCE_LABELS)) == 74
+    assert sum(map(len, DOCUMENT_FIELDS.values())) == 25
+
+
+@pytest.mark.parametrize(
+    ("text", "label"), [("great day", "positive"), ("awful day", "negative"), ("a day", "neutral")]
+)
+def test_sentiment_is_a_distribution_with_the_largest_as_label(text, label):
+    found = fake_sentiment_head().whole(encoded(text)[1])
+    assert found.label == label
+    assert found.negative + found.neutral + found.positive == pytest.approx(1)
+    assert found.valence == pytest.approx(found.positive - found.negative)
+
+
+def test_a_mixed_text_shows_its_turn_by_sentence():
+    text = "It was great. Then it was awful."
+    found = fake_sentiment_head().sentences(*encoded(text))
+    assert [s.sentiment.label for s in found] == ["positive", "negative"]
+    assert [text[s.start : s.end] for s in found] == ["It was great.", "Then it was awful."]
+
+
+def test_temperature_changes_confidence_and_never_the_label():
+    head = fake_sentiment_head()
+    cool = SentimentHead(head.weight, head.bias, temperature=3.0)
+    states = encoded("great great day")[1]
+    assert cool.whole(states).label == head.whole(states).label
+    assert cool.whole(states).positive < head.whole(states).positive
+
+
+def test_cues_carry_state_quote_and_offsets():
+    text = "They ignored me for weeks. Then a refund arrived at last."
+    found = {f"{c.cue}:{c.value}": c for c in read(text).cues}
+    assert found.keys() == {"contact:none", "redress:refund"}
+    assert found["contact:none"].state == "absent"
+    assert found["redress:refund"].state == "present"
+    for cue in found.values():
+        assert text[cue.start : cue.end] == cue.quote
+        assert cue.probability > 0.5
+
+
+def test_what_they_should_have_done_is_hypothetical_and_has_no_value():
+    (cue,) = read("They should at least say something nice.").cues
+    assert (cue.cue, cue.value, cue.state) == ("apology", None, "hypothetical")
+
+
+def test_a_statement_of_loyalty_is_apart_and_hides_its_sentence_from_the_features():
+    found = read("A refund, so I come back again. Customer for years.")
+    assert [s.kind for s in found.statements] == ["stay"]
+    assert found.tenure is not None
+    assert found.tenure.quote in "Customer for years."
+    assert found.cue_probabilities["redress:refund"] == pytest.approx(0, abs=0.01)
+    assert found.cue_probabilities["tenure"] > 0.5
+
+
+def test_a_cue_that_is_not_mentioned_has_no_entry_and_no_value():
+    found = read("An ordinary day at the office.")
+    assert found.cues == ()
+    assert max(found.cue_probabilities.values()) < 0.05
+
+
+def test_an_empty_text_gives_an_empty_reading():
+    found = read("   ")
+    assert found.cues == ()
+    assert found.tenure is None
+    assert sum(found.role.values()) == pytest.approx(1)
+
+
+def test_peak_is_the_maximum_when_one_stands_out_and_the_mean_when_none_does():
+    assert peak(np.asarray([[9.0], [-9.0]], dtype=np.float32))[0] == pytest.approx(9, abs=0.01)
+    assert peak(np.asarray([[2.0], [2.0]], dtype=np.float32))[0] == pytest.approx(2)
+
+
+@pytest.mark.parametrize("words", [1, 2, 5, 60])
+def test_quotes_have_three_to_twenty_five_words_where_the_sentence_allows(words):
+    text = " ".join(["refund", *["word"] * (words - 1)])
+    tokenized, _ = encoded(text)
+    for logits in (np.full(words, 3.0), np.linspace(5, -5, words)):
+        start, end = quote_span(text, tokenized, 0, logits.astype(np.float32))
+        count = len(text[start:end].split())
+        assert min(QUOTE_WORDS[0], words) <= count <= QUOTE_WORDS[1]

@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+from fakes import fake_fit
+
+from model.case import TextReading, case_features
+from model.codebook import CUE_VALUES
+from model.loyalty import CONDUCT_FEATURES, FULL_FEATURES, LoyaltyHead, band, vector
+from model.types import CaseFeatures, Cue, Reading, SentenceSentiment, Sentiment, Statement
+
+HEAD = LoyaltyHead(fake_fit(FULL_FEATURES), fake_fit(CONDUCT_FEATURES))
+
+
+def features(valence=0.0, **cues):
+    named = {name.replace("__", ":"): p for name, p in cues.items()}
+    return CaseFeatures({**dict.fromkeys(CUE_VALUES, 0.0), **named}, 1.0, 1.0, 0.0, valence, 50)
+
+
+def reading(cues=None, statements=(), severity="1"):
+    return Reading(
+        (),
+        tuple(statements),
+        None,
+        {**dict.fromkeys((*CUE_VALUES, "tenure"), 0.0), **(cues or {})},
+        {"customer": 1.0},
+        {"none": 0.2, "service": 0.8},
+        {str(i): float(str(i) == severity) for i in range(4)},
+        {},
+        {},
+    )
+
+
+def sentence(start, end, valence):
+    positive = max(valence, 0.0)
+    return SentenceSentiment(start, end, Sentiment("neutral", positive - valence, 1 - abs(valence), positive, valence))
+
+
+def test_probabilities_are_distributions_and_the_index_follows_its_formula():
+    found = HEAD.estimate(features(valence=0.3, redress__refund=0.9))
+    r, w = found.repurchase, found.wom
+    assert sum(r.values()) == pytest.approx(1)
+    assert sum(w.values()) == pytest.approx(1)
+    expected = 50 + 25 * (r["stay"] - r["leave"]) + 25 * (w["positive"] - w["negative"])
+    assert found.index == pytest.approx(expected)
+    assert found.churn == r["leave"]
+    assert 0 <= found.low <= found.index <= found.high <= 100
+
+
+def test_what_helps_raises_the_index_and_what_hurts_lowers_it():
+    plain = HEAD.estimate(features()).index
+    assert HEAD.estimate(features(redress__refund=1.0)).index > plain
+    assert HEAD.estimate(features(contact__none=1.0)).index < plain
+
+
+def test_the_conduct_only_index_does_not_listen_to_the_sentiment():
+    happy, angry = HEAD.estimate(features(valence=0.9)), HEAD.estimate(features(valence=-0.9))
+    assert happy.index > angry.index
+    assert happy.index_conduct == angry.index_conduct
+
+
+@pytest.mark.parametrize("valence", [-0.8, 0.0, 0.4])
+def test_contributions_add_up_to_the_index(valence):
+    found = HEAD.estimate(features(valence=valence, redress__refund=0.7, contact__none=0.4))
+    assert sum(e.contribution for e in found.evidence) == pytest.approx(found.index, abs=1e-6)
+    assert found.evidence[0].feature == "base"
+
+
+def test_opposite_cues_that_cancel_still_add_up():
+    found = HEAD.estimate(features(redress__refund=1.0, contact__none=1.0))
+    assert sum(e.contribution for e in found.evidence) == pytest.approx(found.index, abs=1e-6)
+
+
+def test_an_uncertain_cue_widens_the_interval():
+    sure, unsure = HEAD.estimate(features(redress__refund=1.0)), HEAD.estimate(features(redress__refund=0.5))
+    assert unsure.high - unsure.low > sure.high - sure.low
+
+
+def test_nobody_is_an_advocate_more_surely_than_they_stay_and_speak_well():
+    for valence in (-1.0, 0.0, 1.0):
+        found = HEAD.estimate(features(valence=valence))
+        assert found.advocate <= min(found.repurchase["stay"], found.wom["positive"]) + 1e-9
+
+
+def test_evidence_quotes_the_words_and_coverage_names_what_is_unknown():
+    cue = Cue("redress", "refund", "present", 0.9, "they paid it back", 4, 21, "c1")
+    advice = Cue("apology", None, "hypothetical", 0.9, "they should say sorry", 30, 51, "c1")
+    found = HEAD.estimate(features(redress__refund=0.9), [cue, advice])
+    assert [e.quote for e in found.evidence if e.feature == "redress:refund"] == ["they paid it back"]
+    assert found.coverage == pytest.approx(1 / 8)
+    assert "apology" in found.missing
+    assert "redress" not in found.missing
+
+
+def test_noise_in_fifty_silent_cues_does_not_add_up():
+    noisy = CaseFeatures(dict.fromkeys(CUE_VALUES, 0.09), 1.0, 1.0, 0.0, 0.0, 50)
+    assert np.array_equal(vector(noisy, FULL_FEATURES), vector(features(), FULL_FEATURES))
+
+
+@pytest.mark.parametrize(
+    ("index", "advocate", "churn", "expected"),
+    [
+        (80, 0.1, 0.1, "advocate"),
+        (60, 0.5, 0.1, "advocate"),
+        (60, 0.1, 0.1, "retained"),
+        (45, 0, 0, "ambivalent"),
+        (45, 0, 0.5, "at_risk"),
+        (20, 0, 0, "at_risk"),
+    ],
+)
+def test_bands(index, advocate, churn, expected):
+    assert band(index, advocate, churn) == expected
+
+
+def test_a_case_takes_the_strongest_mention_and_the_worst_severity():
+    first = TextReading(reading({"redress:refund": 0.2}, severity="3"), (sentence(0, 10, -1.0),), 10)
+    second = TextReading(reading({"redress:refund": 0.9}, severity="0"), (sentence(0, 30, 1.0),), 20)
+    found = case_features([first, second])
+    assert found.cues["redress:refund"] == 0.9
+    assert found.severity == 3
+    assert found.valence == pytest.approx(0.5)
+    assert found.length == 30
+
+
+def test_the_sentiment_of_a_case_leaves_statements_of_loyalty_out():
+    statement = Statement("leave", 0.9, "never again", 12, 23)
+    text = TextReading(reading(statements=[statement]), (sentence(0, 10, 0.5), sentence(11, 30, -1.0)), 8)
+    assert case_features([text]).valence == pytest.approx(0.5)

@@ -1,0 +1,58 @@
+import pytest
+
+from model.codebook import ROLES
+from model.roles import author_key, decide_role
+from model.types import Author, Utterance
+
+EVEN = dict.fromkeys(ROLES, 1 / 6)
+MOSTLY_CUSTOMER = {**dict.fromkeys(ROLES, 0.02), "customer": 0.9}
+
+
+def role(text, kind="comment", probabilities=MOSTLY_CUSTOMER, name="Kim", brand=None, flags=()):
+    utterance = Utterance("1", text, kind=kind, author=Author(name), flags=flags)
+    return decide_role([utterance], [probabilities], brand).role
+
+
+def test_a_commenter_with_dealings_of_their_own_is_a_customer():
+    assert role("I bought one in May and mine leaked after a week. They sent me a new lid.") == "customer"
+
+
+def test_a_commenter_without_any_is_a_bystander_even_where_the_model_leans_to_customer():
+    probabilities = {**dict.fromkeys(ROLES, 0.02), "customer": 0.5, "bystander": 0.4}
+    assert role("Take the money and don't think about it so much!", probabilities=probabilities) == "bystander"
+
+
+def test_a_review_stays_a_customers_unless_the_model_is_sure():
+    assert role("Lovely machine, quiet and quick.", kind="review") == "customer"
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("On behalf of Brewster we apologise. Please email us at the address on your receipt.", "Anna"),
+        ("Thank you for telling us, a new one is on its way.", "Brewster Support"),
+    ],
+)
+def test_the_company_is_known_by_its_wording_or_its_name(text, name):
+    assert role(text, name=name, probabilities=EVEN) == "company"
+
+
+def test_a_flag_of_the_page_decides():
+    assert role("I bought one too.", flags=("company",)) == "company"
+
+
+def test_an_expert_without_dealings_is_a_commentator():
+    text = "As a consultant I tell my clients: brands should answer within the hour, whatever it costs."
+    assert role(text, probabilities=EVEN) == "commentator"
+
+
+def test_the_decision_says_how_sure_it_is_and_why():
+    found = decide_role([Utterance("1", "I bought one.", author=Author("Kim"))], [MOSTLY_CUSTOMER])
+    assert 0.5 < found.probability <= 1
+    assert "own dealings" in found.reason
+
+
+def test_names_that_differ_in_case_and_spacing_are_one_author():
+    a, b = Utterance("1", "x", author=Author("Kim  Lee")), Utterance("2", "y", author=Author("kim lee "))
+    assert author_key(a) == author_key(b)
+    assert author_key(Utterance("3", "z")) != author_key(Utterance("4", "z"))

@@ -1,0 +1,132 @@
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from fakes import fake_scorer
+
+from model.scorer import CHUNK
+from model.types import Author, Thread, Utterance
+
+ANGRY = "I bought the kettle in May and it was awful. I called twice, they ignored me for weeks and never rang back."
+HAPPY = (
+    "I bought the same one. The lid broke, they sent me a refund within a day and said sorry. Great people, great shop."
+)
+PITCH = (
+    "Make $5,400 a month from home, no experience needed! Click here http://best-offers.example/join now and get a "
+    "free bonus, limited offer, visit my site http://best-offers.example/join"
+)
+
+
+def thread(*utterances, **fields):
+    return Thread("t1", tuple(utterances), title="The kettle", **fields)
+
+
+def comment(uid, text, name, **fields):
+    return Utterance(uid, text, author=Author(name), parent="1", **fields)
+
+
+@pytest.fixture(scope="module")
+def report():
+    post = Utterance("1", ANGRY, kind="post", author=Author("Ann"), flags=("post_author",))
+    return fake_scorer().score(
+        thread(
+            post,
+            comment("2", HAPPY, "Bo"),
+            comment("3", HAPPY, "Bo"),
+            comment("4", PITCH, "Cash4U"),
+            comment("5", "Nothing new under the sun, is there?", "Cy"),
+            comment("6", "I bought mine years ago. They ignored my mail too.", "ann"),
+        )
+    )
+
+
+def case(report, name):
+    return next(c for c in report.cases if c.author == name)
+
+
+def test_every_kept_utterance_has_role_and_sentiment(report):
+    assert [u.utterance.id for u in report.utterances] == ["1", "2", "5", "6"]
+    assert [u.sentiment.label for u in report.utterances][:2] == ["negative", "positive"]
+
+
+def test_what_was_dropped_says_why(report):
+    reasons = {d.utterance.id: (d.reason, d.duplicate_of) for d in report.dropped}
+    assert reasons["3"] == ("duplicate", "2")
+    assert reasons["4"][0] == "spam"
+
+
+def test_one_author_has_one_case_over_all_their_utterances(report):
+    assert case(report, "Ann").utterances == ("1", "6")
+    assert {c.utterance for c in case(report, "Ann").cues} == {"1", "6"}
+
+
+def test_customers_get_an_estimate_and_the_summary_ranks_them(report):
+    assert case(report, "Ann").loyalty.index < case(report, "Bo").loyalty.index
+    assert report.summary.customers == 2
+    assert report.summary.at_risk == ("Ann",)
+
+
+def test_bystanders_and_spam_get_none(report):
+    for name in ("Cy", "Cash4U"):
+        assert case(report, name).status == "abstain"
+        assert case(report, name).loyalty is None
+        assert case(report, name).reason
+
+
+def test_quotes_are_found_at_their_offsets_in_the_utterance_they_name(report):
+    texts = {u.utterance.id: u.utterance.text for u in report.utterances}
+    quotes = [c for case in report.cases for c in case.cues]
+    assert quotes
+    for cue in quotes:
+        assert texts[cue.utterance][cue.start : cue.end] == cue.quote
+
+
+def test_the_report_is_json_with_the_documented_keys(report):
+    found = json.loads(json.dumps(report.to_dict(), allow_nan=False))
+    assert found["thread"]["title"] == "The kettle"
+    assert found["utterances"][0].keys() >= {
+        "id",
+        "parent",
+        "kind",
+        "author",
+        "role",
+        "time",
+        "text",
+        "sentiment",
+        "flags",
+    }
+    assert found["dropped"][0].keys() >= {"utterance", "reason", "duplicate_of"}
+    assert found["cases"][0].keys() >= {"author", "role", "status", "loyalty", "cues"}
+    assert found["cases"][0]["loyalty"].keys() >= {"index", "low", "high", "advocate", "churn", "repurchase", "wom"}
+    assert found["bundle"].keys() == {"version", "digest"}
+
+
+def test_a_thread_without_anything_to_score_is_an_empty_report():
+    found = fake_scorer().score(thread(Utterance("1", "   ", kind="post")))
+    assert found.utterances == ()
+    assert [d.reason for d in found.dropped] == ["empty"]
+
+
+def test_texts_keep_their_order_across_chunks_and_wordless_ones_have_no_sentiment():
+    texts = ["great", "awful", "", "a day"] * (CHUNK // 2)
+    found = fake_scorer().sentiment(texts)
+    assert [s.label if s else None for s in found] == ["positive", "negative", None, "neutral"] * (CHUNK // 2)
+
+
+def test_a_text_scores_the_same_alone_and_in_company():
+    texts = [ANGRY, "great", HAPPY * 20, "awful. " * 300]
+    together = fake_scorer().sentiment(texts)
+    assert together == [fake_scorer().sentiment([t])[0] for t in texts]
+
+
+def test_loyalty_of_texts_has_a_status_for_each():
+    found = fake_scorer().loyalty([HAPPY, "", "An ordinary day in town."])
+    assert [f.status for f in found] == ["ok", "abstain", "low_evidence"]
+    assert found[1].loyalty is None
+
+
+def test_one_scorer_serves_several_threads_of_execution():
+    scorer = fake_scorer()
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda i: scorer.sentiment(["great" if i % 2 else "awful"])[0].label, range(40)))
+    assert found == ["negative", "positive"] * 20

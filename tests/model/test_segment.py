@@ -1,0 +1,62 @@
+from itertools import pairwise
+
+import pytest
+from fakes import fake_tokenizer
+
+from model.segment import pack, sentence_spans, tokenize
+
+
+def spans(text):
+    return [text[a:b] for a, b in sentence_spans(text)]
+
+
+def test_sentences_are_exact_substrings_without_surrounding_space():
+    text = "We waited  three hours.\n\n  Nobody came! “Why?” she said.\nSee https://example.org/a.b ok? 😡 i left"
+    assert spans(text) == [
+        "We waited  three hours.",
+        "Nobody came!",
+        "“Why?” she said.",
+        "See https://example.org/a.b ok?",
+        "😡 i left",
+    ]
+
+
+def test_repeated_sentences_keep_their_own_places():
+    text = "Never again. Never again. Never again."
+    found = sentence_spans(text)
+    assert [a for a, _ in found] == [0, 13, 26]
+
+
+@pytest.mark.parametrize("text", ["", "   ", "\n\n"])
+def test_a_text_without_words_has_no_sentences(text):
+    assert sentence_spans(text) == ()
+
+
+def test_windows_hold_whole_sentences_where_they_fit():
+    assert pack([3, 4, 2, 6], limit=8) == [(0, 7), (7, 15)]
+
+
+def test_a_sentence_longer_than_a_window_is_cut_and_nothing_is_lost():
+    windows = pack([2, 21, 3], limit=8)
+    assert windows[0][0] == 0
+    assert windows[-1][1] == 26
+    assert all(a[1] == b[0] for a, b in pairwise(windows))
+    assert all(b - a <= 8 for a, b in windows)
+
+
+def test_every_token_belongs_to_one_sentence_and_one_window():
+    text = "great refund. awful, ignored us! never again"
+    (found,) = tokenize([text], fake_tokenizer(), 4)
+    assert found.token_spans[0][0] == 0
+    assert found.token_spans[-1][1] == len(found.ids)
+    assert [a for a, _ in found.token_spans[1:]] == [b for _, b in found.token_spans[:-1]]
+    for (a, b), (start, end) in zip(found.token_spans, found.sentences, strict=True):
+        assert all(start <= s and e <= end for s, e in found.offsets[a:b])
+    assert found.windows[-1][1] == len(found.ids)
+
+
+def test_offsets_count_characters_not_bytes():
+    text = "Café crème brûlée — great."
+    (found,) = tokenize([text], fake_tokenizer(), 10)
+    words = [text[a:b] for a, b in found.offsets]
+    assert words == ["Café", "crème", "brûlée", "—", "great", "."]

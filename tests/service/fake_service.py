@@ -1,0 +1,28 @@
+"""The service over the fake scorer, for a real server without trained weights."""
+
+import time
+
+from model.scorer import Scorer
+from service.app import Amends, served
+from service.settings import Settings
+from tests.fakes import fake_scorer
+
+
+class SlowScorer(Scorer):
+    """Takes a second for each text "slow" and fails at the text "broken"."""
+
+    def sentiment(self, texts):
+        time.sleep(sum(text == "slow" for text in texts))
+        if "broken" in texts:
+            raise RuntimeError("secret-detail")
+        return super().sentiment(texts)
+
+
+@served
+class Fake(Amends.inner):
+    def load_scorer(self, settings: Settings) -> Scorer:
+        return SlowScorer(fake_scorer()._bundle)
+
+    @staticmethod
+    def check() -> None:
+        """The fake needs no bundle."""

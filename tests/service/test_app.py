@@ -1,0 +1,420 @@
+import json
+import re
+import subprocess
+import sys
+import threading
+import time
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect
+from starlette.testclient import TestClient
+
+from model.scorer import Scorer
+from model.types import InputError, Report, Thread
+from service.app import SLICE, Amends, served
+from service.errors import to_api_error
+from service.settings import Settings, cores, variable
+from tests.fakes import fake_bundle, fake_scorer
+
+ROOT = Path(__file__).parents[2]
+DOCS = (ROOT / "docs/http.md").read_text("utf-8")
+JSON = {"Content-Type": "application/json"}
+
+
+class OddScorer(Scorer):
+    """A fake scorer that waits at the text "wait", breaks at "broken" and refuses a thread called "bad"."""
+
+    def __init__(self) -> None:
+        super().__init__(fake_bundle())
+        self.waiting = threading.Event()
+        self.go_on = threading.Event()
+        self.calls = 0
+
+    def sentiment(self, texts):
+        self.calls += 1
+        if "wait" in texts:
+            self.waiting.set()
+            assert self.go_on.wait(10)
+        if "broken" in texts:
+            raise RuntimeError("secret-detail")
+        return super().sentiment(texts)
+
+    def score(self, thread: Thread) -> Report:
+        if thread.id == "bad":
+            raise InputError("refused", code="refused", field="thread.id", got="bad", expected="good")
+        return super().score(thread)
+
+
+def bentoml_config(**options: object) -> str:
+    return json.dumps({"services": {"Amends": options}})
+
+
+def app_of(scorer: Scorer) -> Starlette:
+    class Fake(Amends.inner):
+        def load_scorer(self, settings: Settings) -> Scorer:
+            return scorer
+
+    return served(Fake).to_asgi()
+
+
+@contextmanager
+def client_of(scorer: Scorer) -> Iterator[TestClient]:
+    with TestClient(app_of(scorer), raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_metrics() -> Iterator[None]:
+    """BentoML registers its metrics once per process; test_server.py looks at those of a real server."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BENTOML_CONFIG_OVERRIDES", bentoml_config(metrics={"enabled": False}))
+        yield
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[TestClient]:
+    with client_of(OddScorer()) as client:
+        yield client
+
+
+def error_of(response, status: int) -> dict:
+    """The error of a response, after checking that it has the one shape."""
+    assert response.status_code == status, response.text
+    body = response.json()
+    assert set(body) == {"error"}
+    assert set(body["error"]) == {"code", "message", "field", "got", "expected"}
+    return body["error"]
+
+
+def test_score_gives_the_documented_report(client):
+    thread = {"id": "t", "utterances": [{"id": "1", "text": "They sent a refund and were sorry, great."}]}
+    response = client.post("/v1/score", json={"thread": thread})
+    assert response.status_code == 200
+    (report,) = response.json()["reports"]
+    assert report["utterances"][0]["sentiment"]["label"] == "positive"
+    assert {c["cue"] for c in report["cases"][0]["cues"]} == {"redress", "apology"}
+    assert report["bundle"] == {"version": "fake", "digest": "0" * 64}
+
+
+def test_score_reads_content(client):
+    lines = [{"id": str(i), "text": text, "conversation_id": str(i)} for i, text in enumerate(("great", "awful"))]
+    content = "\n".join(map(json.dumps, lines))
+    response = client.post("/v1/score", json={"content": content, "format": "jsonl", "brand": "Brightpot"})
+    assert response.status_code == 200
+    reports = response.json()["reports"]
+    assert [r["utterances"][0]["sentiment"]["label"] for r in reports] == ["positive", "negative"]
+    assert {r["thread"]["brand"] for r in reports} == {"Brightpot"}
+
+
+def test_a_refused_thread_gets_an_error_in_its_place(client):
+    response = client.post("/v1/score", json={"thread": {"id": "bad", "utterances": [{"id": "1", "text": "great"}]}})
+    assert response.status_code == 200
+    assert response.json()["reports"] == [
+        {"error": {"code": "refused", "message": "refused", "field": "thread.id", "got": "bad", "expected": "good"}}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "field"),
+    [
+        ({}, "content_or_thread", "content, thread"),
+        ({"content": None}, "content_or_thread", "content, thread"),
+        ({"content": "great", "thread": {"id": "t", "utterances": []}}, "content_or_thread", "content, thread"),
+        ({"thread": {"id": "t", "utterances": []}, "brand": "Brightpot"}, "content_only", "format, brand"),
+        ({"content": 3}, "string_type", "content"),
+        ({"thread": "t"}, "dict_type", "thread"),
+        ({"content": "great", "formt": "auto"}, "extra_forbidden", "formt"),
+        ([], "model_type", None),
+    ],
+)
+def test_score_rejects_bad_fields(client, body, code, field):
+    error = error_of(client.post("/v1/score", json=body), 422)
+    assert (error["code"], error["field"]) == (code, field)
+
+
+@pytest.mark.parametrize("body", [{"content": ""}, {"content": "great", "format": "no such format"}, {"thread": {}}])
+def test_what_the_reader_rejects_is_422(client, body):
+    error = error_of(client.post("/v1/score", json=body), 422)
+    assert error["message"]
+
+
+def test_sentiment_keeps_order_and_isolates_bad_items(client):
+    texts = ["great", None, "awful", 3, "", "  ", "x" * 100_001, ["great"], "table"]
+    response = client.post("/v1/sentiment", json={"texts": texts})
+    assert response.status_code == 200
+    results = response.json()["results"]
+    assert [r.get("label") or r["error"]["code"] for r in results] == [
+        "positive",
+        "not_a_text",
+        "negative",
+        "not_a_text",
+        "no_words",
+        "no_words",
+        "text_too_long",
+        "not_a_text",
+        "neutral",
+    ]
+    assert results[3]["error"]["field"] == "texts.3"
+    assert results[0]["negative"] + results[0]["neutral"] + results[0]["positive"] == pytest.approx(1)
+    assert results[0]["valence"] == pytest.approx(results[0]["positive"] - results[0]["negative"])
+    assert response.json()["bundle"] == {"version": "fake", "digest": "0" * 64}
+
+
+def test_sentiment_across_slices_is_the_same_as_one_by_one(client):
+    texts = [("great", "awful", "table")[i % 3] for i in range(2 * SLICE + 5)]
+    results = client.post("/v1/sentiment", json={"texts": texts}).json()["results"]
+    assert [r["label"] for r in results] == [s.label for s in fake_scorer().sentiment(texts)]
+
+
+def test_no_texts_give_no_results(client):
+    assert client.post("/v1/sentiment", json={"texts": []}).json()["results"] == []
+
+
+def test_at_most_a_thousand_texts(client):
+    assert client.post("/v1/sentiment", json={"texts": ["great"] * 1000}).status_code == 200
+    error = error_of(client.post("/v1/sentiment", json={"texts": ["great"] * 1001}), 422)
+    assert (error["code"], error["field"], error["got"]) == ("too_long", "texts", "a list of 1001")
+
+
+@pytest.mark.parametrize("body", [b"{", b"\xff\xfe", b'{"texts": ["\\ud800"]}', b"[" * 100_000])
+def test_invalid_json_is_400(client, body):
+    assert error_of(client.post("/v1/sentiment", content=body, headers=JSON), 400)["code"] == "invalid_json"
+
+
+def test_an_empty_body_names_the_missing_field(client):
+    error = error_of(client.post("/v1/sentiment", content=b"", headers=JSON), 422)
+    assert (error["code"], error["field"], error["got"]) == ("missing", "texts", "nothing")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Content-Type": "text/plain"},
+        {"Content-Type": "application/x-www-form-urlencoded"},
+        {"Content-Type": "multipart/form-data; boundary=x"},
+        {"Content-Type": "application/vnd.bentoml+pickle"},
+        {**JSON, "Content-Encoding": "gzip"},
+    ],
+)
+def test_other_media_types_are_415(client, headers):
+    response = client.post("/v1/sentiment", content=b'{"texts": []}', headers=headers)
+    assert error_of(response, 415)["code"] == "unsupported_media_type"
+
+
+def test_charset_is_fine(client):
+    headers = {"Content-Type": "Application/JSON; charset=utf-8"}
+    assert client.post("/v1/sentiment", content=b'{"texts": []}', headers=headers).status_code == 200
+
+
+def test_unknown_paths_and_methods(client):
+    assert error_of(client.get("/no/such/path"), 404)["code"] == "not_found"
+    assert error_of(client.post("/static_content/nothing.css"), 405)["code"] == "method_not_allowed"
+    response = client.get("/v1/score")
+    assert error_of(response, 405)["expected"] == "POST"
+    assert response.headers["allow"] == "POST"
+
+
+def test_own_faults_are_500_without_internals(client, monkeypatch):
+    for debug in ("false", "true"):
+        monkeypatch.setenv("BENTOML_DEBUG", debug)
+        with client_of(OddScorer()) as fresh:
+            response = fresh.post("/v1/sentiment", json={"texts": ["broken"]})
+        assert error_of(response, 500)["code"] == "internal_error"
+        assert "secret-detail" not in response.text
+        assert "Traceback" not in response.text
+
+
+def test_faults_outside_the_endpoints_have_the_same_shape():
+    def broken(_: object) -> None:
+        raise RuntimeError("secret-detail")
+
+    app = app_of(fake_scorer())
+    app.add_route("/broken", broken)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        response = client.get("/broken")
+    assert error_of(response, 500)["code"] == "internal_error"
+    assert "secret-detail" not in response.text
+
+
+def test_a_caller_that_goes_away_is_no_fault():
+    assert to_api_error(ClientDisconnect()).status == 400
+
+
+def test_body_limit_counts_bytes_as_they_come(monkeypatch):
+    monkeypatch.setenv("AMENDS_MAX_BODY_BYTES", "1000")
+    fits = b'{"texts": []}'.ljust(1000)
+    with client_of(fake_scorer()) as client:
+        assert client.post("/v1/sentiment", content=fits, headers=JSON).status_code == 200
+        for body in (fits + b" ", iter([fits, b" "])):
+            response = client.post("/v1/sentiment", content=body, headers=JSON)
+            error = error_of(response, 413)
+            assert (error["code"], error["expected"]) == ("body_too_large", "at most 1000 bytes")
+            assert response.headers["connection"] == "close"
+
+
+def test_too_many_utterances(monkeypatch):
+    monkeypatch.setenv("AMENDS_MAX_UTTERANCES", "1")
+    thread = {"id": "t", "utterances": [{"id": str(i), "text": f"great {i}"} for i in range(2)]}
+    with client_of(fake_scorer()) as client:
+        error = error_of(client.post("/v1/score", json={"thread": thread}), 422)
+    assert (error["code"], error["got"]) == ("too_many_utterances", "2 utterances")
+
+
+def test_overload_is_429_and_the_loop_lives(monkeypatch):
+    monkeypatch.setenv("AMENDS_MAX_REQUESTS", "1")
+    monkeypatch.setenv("AMENDS_THREADS", "1")
+    scorer, answers = OddScorer(), []
+    with client_of(scorer) as client:
+        first = threading.Thread(target=lambda: answers.append(client.post("/v1/sentiment", json={"texts": ["wait"]})))
+        first.start()
+        assert scorer.waiting.wait(10)
+        response = client.post("/v1/sentiment", json={"texts": ["great"]})
+        assert error_of(response, 429)["code"] == "overloaded"
+        assert int(response.headers["retry-after"]) >= 1
+        assert client.get("/livez").status_code == 200
+        assert client.get("/readyz").status_code == 200
+        scorer.go_on.set()
+        first.join()
+        assert answers[0].status_code == 200
+        assert client.post("/v1/sentiment", json={"texts": ["great"]}).status_code == 200
+
+
+def test_timeout_is_504_and_ends_the_work(monkeypatch):
+    monkeypatch.setenv("AMENDS_TIMEOUT_SECONDS", "0.3")
+    scorer = OddScorer()
+    with client_of(scorer) as client:
+        begin = time.monotonic()
+        response = client.post("/v1/sentiment", json={"texts": ["wait", *["great"] * 3 * SLICE]})
+        assert error_of(response, 504)["code"] == "timeout"
+        assert time.monotonic() - begin < 5
+        scorer.go_on.set()
+        assert client.post("/v1/sentiment", json={"texts": ["great"]}).status_code == 200
+    # One slice before the time was up, none after it, and the second request.
+    assert scorer.calls == 2
+
+
+OURS = ["Admission", "Deadline", "BodyLimit", "ContextMiddleware"]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, ["Metrics", "AccessLogMiddleware", *OURS]),
+        ({"metrics": {"enabled": False}, "logging": {"access": {"enabled": False}}}, OURS),
+        ({"traffic": {"timeout": 5, "max_concurrency": 5}}, ["Metrics", "AccessLogMiddleware", *OURS]),
+        (
+            {"tracing": {"exporter_type": "in_memory", "sample_rate": 1.0}},
+            ["Metrics", "OpenTelemetryMiddleware", "AccessLogMiddleware", *OURS],
+        ),
+    ],
+)
+def test_middleware_list(monkeypatch, options, expected):
+    """Fails when a release of BentoML changes what it puts around an application."""
+    monkeypatch.setenv("BENTOML_CONFIG_OVERRIDES", bentoml_config(**options))
+    assert [m.cls.__name__ for m in Amends.to_asgi().user_middleware] == expected
+
+
+def test_docs_pages_load_nothing_from_elsewhere(client):
+    for path in ("/", "/docs"):
+        response = client.get(path)
+        assert response.status_code == 200
+        assert "default-src 'self'" in response.headers["content-security-policy"]
+        assert "://" not in response.text
+        for local in re.findall(r'(?:src|href)="\./([^"]+)"', response.text):
+            assert client.get(f"/{local}").status_code == 200
+
+
+def test_openapi_examples_run_as_they_are(client):
+    document = client.get("/docs.json").json()
+    posts = {path: item["post"] for path, item in document["paths"].items() if "post" in item}
+    assert set(posts) == {"/v1/score", "/v1/sentiment"}
+    for path, operation in posts.items():
+        examples = operation["requestBody"]["content"]["application/json"]["examples"]
+        assert examples
+        for example in examples.values():
+            assert client.post(path, json=example["value"]).status_code == 200
+        assert operation["summary"]
+        assert {"200", "400", "413", "415", "422", "429", "500", "504"} == set(operation["responses"])
+
+
+def test_openapi_references_resolve(client):
+    document = client.get("/docs.json").text
+    names = set(re.findall(r'"#/components/schemas/([^"]+)"', document))
+    schemas = json.loads(document)["components"]["schemas"]
+    assert names <= set(schemas)
+    assert "Failure" in names
+    undescribed = [
+        f"{n}.{p}"
+        for n in ("ScoreRequest", "SentimentRequest", "Problem")
+        for p, v in schemas[n]["properties"].items()
+        if "description" not in v
+    ]
+    assert undescribed == []
+
+
+def test_curl_lines_of_the_docs_run(client):
+    calls = re.findall(r"^curl -s localhost:3000(/\S+) .*? -d '(.*?)'$", DOCS, re.MULTILINE | re.DOTALL)
+    assert {path for path, _ in calls} == {"/v1/score", "/v1/sentiment"}
+    for path, body in calls:
+        assert client.post(path, content=body.encode(), headers=JSON).status_code == 200
+
+
+def test_settings_table_is_true():
+    rows = [
+        f"| `{variable(name)}` | {'unset' if f.default is None else f.default} | {f.description} |"
+        for name, f in Settings.model_fields.items()
+    ]
+    assert re.findall(r"^\| `AMENDS_.*$", DOCS, re.MULTILINE) == rows
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AMENDS_TIMEOUT_SECONDS", "soon"),
+        ("AMENDS_TIMEOUT_SECONDS", "0"),
+        ("AMENDS_TIMEOUT_SECONDS", "inf"),
+        ("AMENDS_MAX_BODY_BYTES", "20MB"),
+        ("AMENDS_WORKERS", "0"),
+        ("AMENDS_THREADS", "-1"),
+    ],
+)
+def test_a_wrong_setting_is_named(name, value):
+    with pytest.raises(InputError) as caught:
+        Settings.from_env({name: value})
+    assert (caught.value.field, caught.value.got) == (name, repr(value))
+
+
+def test_threads_never_exceed_the_cores():
+    for workers in range(1, cores() + 1):
+        assert workers * Settings(workers=workers).scoring_threads <= cores()
+    with pytest.raises(InputError, match="more cores than there are"):
+        Settings.from_env({"AMENDS_THREADS": str(cores() + 1)})
+
+
+def test_an_empty_setting_counts_as_unset():
+    assert Settings.from_env({"AMENDS_BUNDLE": "", "AMENDS_WORKERS": ""}) == Settings()
+
+
+def test_import_is_light_and_reads_no_setting():
+    code = (
+        "import sys, service.app\n"
+        "heavy = {'torch', 'transformers', 'datasets', 'training', 'pandas', 'sklearn'}\n"
+        "print(sorted(heavy & {name.partition('.')[0] for name in sys.modules}))"
+    )
+    env = {"PATH": "", "AMENDS_TIMEOUT_SECONDS": "soon", "HOME": "/nowhere"}
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+def test_bentofile_has_the_base_dependencies():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    bentofile = yaml.safe_load((ROOT / "bentofile.yaml").read_text("utf-8"))
+    assert bentofile["python"]["packages"] == project["dependencies"]
+    assert next(d for d in project["dependencies"] if d.startswith("bentoml")) == "bentoml==1.4.39"

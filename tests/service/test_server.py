@@ -1,0 +1,252 @@
+"""A real server in processes of its own."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+import yaml
+
+from model.bundle import RELEASED
+from model.types import InputError
+from service.serve import ROOT, check_bundle, command, environment, free_address, serve
+from service.settings import Settings, cores
+
+FAKE = "tests.service.fake_service:Fake"
+START_SECONDS = 30
+
+
+@dataclass
+class Server:
+    """A running server. log: the file it writes to."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    log: Path
+
+    def family(self) -> list[psutil.Process]:
+        parent = psutil.Process(self.process.pid)
+        return [parent, *parent.children(recursive=True)]
+
+
+def free_port() -> int:
+    with socket.socket() as trial:
+        trial.bind(("127.0.0.1", 0))
+        return int(trial.getsockname()[1])
+
+
+@contextmanager
+def running(tmp_path: Path, line: list[str], env: dict[str, str], port: int) -> Iterator[Server]:
+    """Runs the command from a folder that has nothing to do with it, until the server is ready."""
+    log = tmp_path / "log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(line, cwd=tmp_path, env=env, stdout=out, stderr=subprocess.STDOUT)
+    server = Server(process, f"http://127.0.0.1:{port}", log)
+    try:
+        wait_until_ready(server)
+        yield server
+    finally:
+        family = server.family() if process.poll() is None else []
+        process.terminate()
+        process.wait(START_SECONDS)
+        for left in psutil.wait_procs(family, 5)[1]:
+            left.kill()
+
+
+def wait_until_ready(server: Server) -> None:
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end and server.process.poll() is None:
+        try:
+            if httpx.get(server.url + "/readyz", timeout=START_SECONDS).status_code == 200:
+                return
+        except httpx.HTTPError:
+            time.sleep(0.05)
+    pytest.fail(server.log.read_text("utf-8"))
+
+
+@contextmanager
+def fake_server(tmp_path: Path, workers: int = 1, **settings: str) -> Iterator[Server]:
+    port = free_port()
+    base = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), **settings}
+    env = environment(base, port, workers)
+    with running(tmp_path, command("127.0.0.1", port, FAKE), env, port) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory) -> Iterator[Server]:
+    with fake_server(tmp_path_factory.mktemp("server"), AMENDS_MAX_BODY_BYTES="100000") as server:
+        yield server
+
+
+def sentiment(server: Server, *texts: str) -> httpx.Response:
+    return httpx.post(server.url + "/v1/sentiment", json={"texts": texts}, timeout=30)
+
+
+@pytest.mark.slow
+def test_answers_over_http(server):
+    response = sentiment(server, "great", "")
+    assert response.status_code == 200
+    assert [r.get("label") or r["error"]["code"] for r in response.json()["results"]] == ["positive", "no_words"]
+    for path in ("/livez", "/readyz", "/", "/docs", "/docs.json"):
+        assert httpx.get(server.url + path).status_code == 200
+
+
+@pytest.mark.slow
+def test_metrics_count_known_paths_only(server):
+    sentiment(server, "great")
+    httpx.get(server.url + "/made/up/path")
+    metrics = httpx.get(server.url + "/metrics").text
+    counted = 'bentoml_service_request_total{endpoint="/v1/sentiment",http_response_code="200"'
+    assert counted in metrics
+    assert "/made/up/path" not in metrics
+
+
+@pytest.mark.slow
+def test_chunked_bodies_are_counted(server):
+    def chunks() -> Iterator[bytes]:
+        yield b'{"texts": ["'
+        for _ in range(1000):
+            yield b"great " * 1000
+
+    headers = {"Content-Type": "application/json"}
+    response = httpx.post(server.url + "/v1/sentiment", content=chunks(), headers=headers)
+    assert response.status_code == 413
+    assert response.json()["error"]["code"] == "body_too_large"
+
+
+@pytest.mark.slow
+def test_faults_show_in_the_log_alone(server):
+    response = sentiment(server, "broken")
+    assert response.status_code == 500
+    assert "secret-detail" not in response.text
+    assert "secret-detail" in server.log.read_text("utf-8")
+    assert sentiment(server, "great").status_code == 200
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_every_process(tmp_path, sign):
+    with fake_server(tmp_path, workers=min(2, cores())) as server:
+        family = server.family()
+        assert len(family) >= 1 + min(2, cores())
+        port = httpx.URL(server.url).port
+        server.process.send_signal(sign)
+        assert server.process.wait(10) == 0
+        assert psutil.wait_procs(family, 5)[1] == []
+        assert free_address("127.0.0.1", port) == "127.0.0.1"
+        assert "Traceback" not in server.log.read_text("utf-8")
+
+
+@pytest.mark.slow
+def test_workers_keep_to_the_cores(tmp_path):
+    with fake_server(tmp_path) as server:
+        for _ in range(4 * cores()):
+            assert sentiment(server, "great").status_code == 200
+        threads = [p.num_threads() for p in server.family()[1:]]
+    # The event loop waits while the scoring threads work.
+    assert max(threads) <= 1 + cores()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (RELEASED / "bundle.json").is_file(), reason="model/released holds no bundle")
+def test_serves_the_released_bundle_from_anywhere(tmp_path):
+    port = free_port()
+    line = [sys.executable, "-c", f"from service.serve import serve; serve('localhost', {port}, 1)"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    with running(tmp_path, line, env, port) as server:
+        response = sentiment(server, "Wonderful service, thank you so much.", "Awful. They never answered.")
+        assert [r["label"] for r in response.json()["results"]] == ["positive", "negative"]
+        content = "Awful. The kettle leaked and they ignored my emails. I will never buy from them again."
+        response = httpx.post(server.url + "/v1/score", json={"content": content}, timeout=30)
+        assert response.status_code == 200
+        assert (
+            response.json()["reports"][0]["bundle"]
+            == httpx.post(server.url + "/v1/sentiment", json={"texts": []}).json()["bundle"]
+        )
+
+
+@pytest.mark.slow
+def test_builds_a_bento_offline(tmp_path):
+    # BentoML looks for uv even where nothing is to be locked; this one fails when it is really called.
+    uv = tmp_path / "bin/uv"
+    uv.parent.mkdir()
+    uv.write_text("#!/bin/sh\nexit 1\n")
+    uv.chmod(0o755)
+    offline = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9")
+    own = {"BENTOML_HOME": str(tmp_path / "home"), "PATH": f"{uv.parent}{os.pathsep}{os.environ['PATH']}"}
+    env = {**os.environ, **offline, **own, "BENTOML_DO_NOT_TRACK": "True"}
+    build = [sys.executable, "-m", "bentoml", "build", "--output", "tag"]
+    run = subprocess.run(build, cwd=ROOT, env=env, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+    (bento,) = (tmp_path / "home/bentos/amends").glob("*/bento.yaml")
+    files = {p.relative_to(bento.parent / "src") for p in (bento.parent / "src").rglob("*") if p.is_file()}
+    assert {f.parts[0] for f in files} == {"bentofile.yaml", "model", "service"}
+    assert Path("service/docs.html") in files
+    released = {Path("model/released") / p.name for p in RELEASED.glob("*")}
+    assert released <= files
+    assert yaml.safe_load((bento.parent / "apis/openapi.yaml").read_text())["openapi"] == "3.1.0"
+
+
+def test_each_port_has_a_home_of_its_own(tmp_path):
+    base = {"XDG_CACHE_HOME": str(tmp_path)}
+    homes = {environment(base, port, 1)["BENTOML_HOME"] for port in (3000, 3001)}
+    assert len(homes) == 2
+    assert all(Path(home).is_dir() for home in homes)
+
+
+def test_a_cache_that_can_not_be_written_is_no_obstacle(tmp_path):
+    (tmp_path / "file").write_text("")
+    home = Path(environment({"XDG_CACHE_HOME": str(tmp_path / "file")}, 3000, 1)["BENTOML_HOME"])
+    assert home.is_dir()
+    shutil.rmtree(home)
+
+
+def test_the_bundle_is_found_after_the_working_directory_changed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    env = environment({"AMENDS_BUNDLE": "mine", "XDG_CACHE_HOME": str(tmp_path)}, 3000, 2)
+    assert env["AMENDS_BUNDLE"] == str(tmp_path / "mine")
+    assert (env["AMENDS_WORKERS"], env["OMP_NUM_THREADS"], env["BENTOML_DO_NOT_TRACK"]) == ("2", "1", "True")
+
+
+def test_a_folder_without_a_bundle_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setenv("AMENDS_BUNDLE", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(InputError) as caught:
+        serve("127.0.0.1", free_port(), 1)
+    assert caught.value.code == "no_bundle"
+    with pytest.raises(InputError):
+        check_bundle(Settings(bundle=tmp_path))
+
+
+def test_more_workers_than_cores_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(InputError) as caught:
+        serve("127.0.0.1", free_port(), cores() + 1)
+    assert caught.value.code == "too_many_threads"
+
+
+def test_a_taken_port_is_an_error():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(InputError) as caught:
+            free_address("localhost", port)
+    assert (caught.value.code, caught.value.got) == ("no_address", f"localhost:{port}")
+
+
+def test_an_unknown_host_is_an_error():
+    with pytest.raises(InputError) as caught:
+        free_address("no-such-host.invalid", 3000)
+    assert caught.value.code == "no_address"

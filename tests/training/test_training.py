@@ -1,0 +1,241 @@
+"""The whole recipe on a network of two small layers and texts of our own: data, training, resuming, export, fit."""
+
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="the train extra is not installed")
+pytest.importorskip("transformers", reason="the train extra is not installed")
+
+import torch
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.normalizers import BertNormalizer
+from tokenizers.pre_tokenizers import BertPreTokenizer
+from transformers import BertConfig, BertModel, BertTokenizerFast
+
+from model.codebook import CUE_VALUES, SENTENCE_LABELS
+from model.encoder import OnnxEncoder, encode_texts
+from model.loyalty import CONDUCT_FEATURES
+from model.segment import tokenize
+from model.types import CaseFeatures
+from training import calibrate, data, finetune, loyalty
+from training.export import export_float, quantize
+from training.network import Network, mean_by, peak_by
+
+WORDS = [
+    "great",
+    "awful",
+    "good",
+    "bad",
+    "the",
+    "a",
+    "day",
+    "was",
+    "it",
+    "they",
+    "refund",
+    "sent",
+    "me",
+    "ignored",
+    "us",
+]
+WORDS += ["never", "again", "kettle", "broke", ".", ","]
+DOCUMENT = {
+    "id": "d",
+    "text": "The kettle broke. They sent me a refund. Never again.",
+    "role": "customer",
+    "failure": {"type": "product", "severity": 2},
+    "tenure": None,
+    "conduct": [{"cue": "redress", "value": "refund", "quote": "sent me a refund"}],
+    "hypothetical": [],
+    "stated_loyalty": [{"kind": "leave", "quote": "Never again"}],
+    "repurchase": "leave",
+    "wom": "negative",
+}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """A folder like that of a pretrained encoder, with random weights and a vocabulary of twenty words."""
+    folder = tmp_path_factory.mktemp("base")
+    vocabulary = {w: i for i, w in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS])}
+    backend = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))
+    backend.normalizer, backend.pre_tokenizer = BertNormalizer(lowercase=True), BertPreTokenizer()
+    BertTokenizerFast(tokenizer_object=backend).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=300,
+    )
+    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A sentiment file and a file of annotated documents."""
+    folder = tmp_path_factory.mktemp("data")
+    rows = [
+        {"text": f"{w} day", "label": label, "source": "own"}
+        for w, label in (
+            ("great", "positive"),
+            ("good", "positive"),
+            ("awful", "negative"),
+            ("bad", "negative"),
+            ("the", "neutral"),
+        )
+        for _ in range(24)
+    ]
+    (folder / "sentiment.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    documents = [DOCUMENT | {"id": f"d{i}"} for i in range(12)]
+    (folder / "conduct.jsonl").write_text("\n".join(map(json.dumps, documents)))
+    return folder
+
+
+def options(base, files, **changes):
+    fields = {"conduct_epochs": 2, "tokens": 64, "held_out": 2, "rate": 1e-3} | changes
+    return finetune.Options(str(base), str(files / "sentiment.jsonl"), (str(files / "conduct.jsonl"),), **fields)
+
+
+@pytest.fixture(scope="module")
+def run(base, files, tmp_path_factory):
+    return finetune.run(options(base, files), tmp_path_factory.mktemp("run"))
+
+
+def test_means_and_peaks_by_group_leave_special_tokens_out():
+    states = torch.tensor([[9.0], [1.0], [3.0], [5.0]])
+    index = torch.tensor([-1, 0, 0, 2])
+    assert mean_by(states, index, 3).tolist() == [[2.0], [0.0], [5.0]]
+    assert peak_by(states, index, 3)[2].item() == pytest.approx(5.0)
+    assert 2.0 < peak_by(states, index, 3)[0].item() < 3.0
+
+
+def test_quotes_become_token_and_sentence_labels(base, files):
+    tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
+    example = data.conduct_examples(files / "conduct.jsonl", tokenizer, max_tokens=64)[0]
+    refund, leave = SENTENCE_LABELS.index("redress:refund"), SENTENCE_LABELS.index("stated:leave")
+    assert example.sentence_labels[:, refund].tolist() == [0, 1, 0]
+    assert example.sentence_labels[:, leave].tolist() == [0, 0, 1]
+    assert example.token_labels[:, refund].sum() == 4
+    assert example.fields == {"role": 0, "failure": 1, "severity": 2, "repurchase": 2, "wom": 2}
+
+
+def test_a_wrong_label_is_named_with_its_row(files, base, tmp_path):
+    path = tmp_path / "wrong.jsonl"
+    path.write_text('{"text": "a day", "label": "meh", "source": "own"}')
+    with pytest.raises(ValueError, match=r"row 0: label is 'meh', expected one of negative, neutral, positive"):
+        data.sentiment_examples(data.load(str(path)), Tokenizer.from_file(str(base / "tokenizer.json")), max_tokens=9)
+
+
+def test_a_source_gives_no_more_than_its_cap(files, base):
+    tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
+    rows = data.load(str(files / "sentiment.jsonl"))
+    assert len(data.sentiment_examples(rows, tokenizer, max_tokens=9, cap=50)) == 50
+    assert len(data.sentiment_examples(rows, tokenizer, max_tokens=9)) == 120
+
+
+def test_training_lowers_the_loss_and_records_the_run(run):
+    record = json.loads((run / "record.json").read_text())
+    assert record["steps"] > 5
+    assert len(record["data_sha256"]) == 64
+    assert len(record["held_out"]) == 2
+    assert record["curve"][-1]["sentiment"] < 1.1
+
+
+def test_a_killed_run_goes_on_where_it_was_and_ends_the_same(base, files, run, tmp_path):
+    o = options(base, files)
+    network, optimizer = finetune.begin(o)
+    tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
+    sentiment = data.sentiment_examples(data.load(o.sentiment), tokenizer, max_tokens=96, cap=o.cap, seed=o.seed)
+    conduct = data.conduct_examples(files / "conduct.jsonl", tokenizer, max_tokens=256)
+    held = finetune.hold_out(conduct, o.held_out, o.seed)
+    conduct = [e for e in conduct if e.id not in held]
+    steps = finetune.plan(sentiment, conduct, o)
+    for number, _, _ in finetune.train(network, optimizer, steps, sentiment, conduct, (2, 3, 0), o, done=0):
+        if number == 4:
+            finetune.save_checkpoint(tmp_path / "checkpoint", network, optimizer, number)
+            break
+    resumed = finetune.run(o, tmp_path)
+    assert json.loads((resumed / "record.json").read_text())["resumed_at"] == 4
+    whole, again = (load_file(folder / "network.safetensors") for folder in (run, resumed))
+    for name, value in whole.items():
+        assert torch.allclose(value, again[name], atol=1e-5), name
+
+
+def test_the_exported_graphs_agree_with_the_network_at_other_shapes(run, tmp_path):
+    network = Network(str(run))
+    network.load_state_dict(load_file(run / "network.safetensors"))
+    network.eval()
+    export_float(network, tmp_path / "float.onnx")
+    quantize(tmp_path / "float.onnx", tmp_path / "small.onnx")
+    tokenizer = Tokenizer.from_file(str(run / "tokenizer.json"))
+    texts = tokenize(["great day", "the kettle broke . they ignored us", "bad " * 40], tokenizer, 30)
+    plain = encode_texts(texts, OnnxEncoder(tmp_path / "float.onnx", (2, 3, 0)))
+    small = encode_texts(texts, OnnxEncoder(tmp_path / "small.onnx", (2, 3, 0)))
+    for text, a, b in zip(texts, plain, small, strict=True):
+        ids = torch.tensor([[2, *text.ids[slice(*text.windows[0])], 3]])
+        with torch.no_grad():
+            states = network.states(ids, torch.ones_like(ids))[0, 1:-1].numpy()
+        assert np.abs(a[: len(states)] - states).max() < 1e-4
+        cosines = (a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+        assert cosines.min() > 0.97
+
+
+def test_temperature_recovers_the_scale_of_overconfident_logits():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(4000, 3))
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    labels = np.asarray([rng.choice(3, p=p) for p in probabilities])
+    assert calibrate.temperature((logits * 3).astype(np.float32), labels) == pytest.approx(3, rel=0.15)
+    assert calibrate.expected_calibration_error(probabilities, labels) < 0.03
+
+
+def test_thresholds_follow_frequent_labels_and_share_one_for_rare_ones():
+    rng = np.random.default_rng(0)
+    truth = np.zeros((200, len(SENTENCE_LABELS)), dtype=np.float32)
+    truth[:60, 0] = 1
+    found = np.where(truth > 0, 0.7, 0.1) + rng.uniform(-0.05, 0.05, truth.shape)
+    found[:, 0] -= 0.3 * truth[:, 0]
+    chosen = calibrate.thresholds(found.astype(np.float32), truth)
+    assert chosen[0] < 0.5
+    assert len(set(chosen[1:].tolist())) == 1
+
+
+def example(rng, effect=2.0):
+    solved, slow = rng.random() < 0.4, rng.random() < 0.5
+    cues = dict.fromkeys(CUE_VALUES, 0.0) | {"solved:yes": float(solved), "speed:slow": float(slow)}
+    score = effect * solved - 1.5 * slow + rng.logistic()
+    outcome = 0 if score < -1 else 1 if score < 1 else 2
+    return loyalty.Example(CaseFeatures(cues, 1.0, 1.0, 0.0, 0.0, 50), "annotated", "own", 3, outcome, outcome)
+
+
+def test_the_ordinal_fit_finds_the_weights_that_made_the_data():
+    rng = np.random.default_rng(1)
+    table = loyalty.table([example(rng) for _ in range(6000)], "wom", CONDUCT_FEATURES)
+    table.weight[:] = 1.0
+    found = loyalty.fit_ordinal(table, CONDUCT_FEATURES, priors=False)
+    assert found[CONDUCT_FEATURES.index("solved:yes")] == pytest.approx(2.0, abs=0.25)
+    assert found[CONDUCT_FEATURES.index("speed:slow")] == pytest.approx(-1.5, abs=0.25)
+
+
+def test_hard_signs_hold_even_against_the_data():
+    rng = np.random.default_rng(2)
+    table = loyalty.table([example(rng, effect=-2.0) for _ in range(2000)], "wom", CONDUCT_FEATURES)
+    found = loyalty.fit_ordinal(table, CONDUCT_FEATURES)
+    assert found[CONDUCT_FEATURES.index("solved:yes")] == 0
+
+
+def test_statements_of_loyalty_are_cut_out_before_features_are_read():
+    from fakes import fake_scorer
+
+    (features,) = loyalty.read_masked(fake_scorer(), ["They ignored us. Never."])
+    assert features.cues["contact:none"] > 0.9
+    (alone,) = loyalty.read_masked(fake_scorer(), ["Never."])
+    assert alone.length == 0

@@ -1,0 +1,232 @@
+"""Makes a bundle out of a trained network: exports, calibrates, fits the loyalty head, evaluates, writes.
+
+    python -m training.build --run DIR --data DIR --out BUNDLE --version 0.1.0
+
+--run is a folder written by training.finetune; --data holds sentiment/, conduct/ and loyalty/ as docs/training.md says.
+"""
+
+import argparse
+import json
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+from safetensors.torch import load_file
+from safetensors.torch import save_file as save_torch
+from tokenizers import Tokenizer
+
+from model.bundle import Bundle, bundle_digest, conduct_head, file_digest, load_bundle, sentiment_head
+from model.codebook import SENTENCE_LABELS, SENTIMENT
+from model.encoder import OnnxEncoder, encode_texts
+from model.loyalty import CONDUCT_FEATURES, FULL_FEATURES, Fit, LoyaltyHead
+from model.scorer import Scorer
+from model.segment import tokenize
+from model.torch_encoder import TorchEncoder
+from model.types import BundleInfo
+from training import calibrate, evaluate, loyalty
+from training.data import conduct_examples, digest, load
+from training.export import export
+from training.network import Network
+
+WINDOW = 254
+HEADS = ("sentiment", "cue_token", "cue_context", "document")
+
+
+def heads_of(network: Network) -> dict[str, NDArray[Any]]:
+    """Weights and biases of the heads as arrays, before calibration."""
+    state = network.state_dict()
+    arrays = {k: v.float().numpy() for k, v in state.items() if k.split(".")[0] in HEADS}
+    arrays["sentiment.temperature"] = np.ones(1, dtype=np.float32)
+    arrays["cue.thresholds"] = np.full(len(SENTENCE_LABELS), 0.5, dtype=np.float32)
+    return arrays
+
+
+def special_tokens(tokenizer: Tokenizer) -> dict[str, int]:
+    """Ids of the class, separator and padding token. Raises ValueError where the vocabulary lacks one."""
+    found = {
+        name: tokenizer.token_to_id(token) for name, token in (("cls", "[CLS]"), ("sep", "[SEP]"), ("pad", "[PAD]"))
+    }
+    if None in found.values():
+        raise ValueError(f"the tokenizer lacks a special token, found {found}, expected [CLS], [SEP] and [PAD]")
+    return {name: int(i) for name, i in found.items() if i is not None}
+
+
+def empty_fit(features: tuple[str, ...]) -> Fit:
+    """A fit that says nothing, to read texts with before there is a real one."""
+    zeros = np.zeros((1, len(features) + 2))
+    zeros[:, -1] = 1.0
+    return Fit(features, zeros, zeros, np.zeros((1, 3)))
+
+
+def fit_temperature(bundle: Bundle, source: str) -> float:
+    """Temperature of the sentiment head on development data, through the 8-bit graph."""
+    rows = load(source)
+    labels = np.asarray([SENTIMENT.index(label) for label in rows["label"]])
+    tokenized = tokenize(list(rows["text"]), bundle.tokenizer, bundle.max_tokens)
+    keep = np.asarray([len(t.ids) > 0 for t in tokenized])
+    states = encode_texts([t for t in tokenized if len(t.ids)], bundle.encoder)
+    logits = bundle.sentiment.logits(np.stack([s.mean(axis=0) for s in states]))
+    return calibrate.temperature(logits, labels[keep])
+
+
+def fit_thresholds(bundle: Bundle, files: list[Path], held_out: set[str]) -> NDArray[np.float32]:
+    """Thresholds of the conduct head on the documents that training left out."""
+    examples = [e for f in files for e in conduct_examples(f, bundle.tokenizer, max_tokens=bundle.max_tokens)]
+    examples = [e for e in examples if e.id in held_out]
+    states = encode_texts([e.text for e in examples], bundle.encoder)
+    head = bundle.conduct
+    found = [
+        head.sentence_probabilities(e.text, s, head.token_logits(s)) for e, s in zip(examples, states, strict=True)
+    ]
+    truth = calibrate.document_maxima([e.sentence_labels for e in examples])
+    return calibrate.thresholds(calibrate.document_maxima(found), truth)
+
+
+def loyalty_training(scorer: Scorer, data: Path, limit: int) -> list[loyalty.Example]:
+    """Every example that the loyalty head is fitted on."""
+    return [
+        *loyalty.annotated_examples(scorer, [data / "conduct/train.jsonl", data / "conduct/synthetic.jsonl"]),
+        *loyalty.intent_examples(scorer, data / "loyalty/stated_intent.parquet"),
+        *loyalty.recommend_examples(scorer, data / "loyalty/recommend_train.parquet", limit),
+        *loyalty.stars_examples(scorer, data / "loyalty/stars_train.parquet", limit),
+    ]
+
+
+def without_validation_companies(examples: list[loyalty.Example], held: set[str]) -> list[loyalty.Example]:
+    """Examples of companies that the validation files do not hold."""
+    return [e for e in examples if e.company.casefold() not in held]
+
+
+def build(run: Path, data: Path, out: Path, version: str, *, limit: int) -> dict[str, Any]:
+    """Writes the bundle to `out` and returns its figures."""
+    out.mkdir(parents=True, exist_ok=True)
+    record = json.loads((run / "record.json").read_text())
+    network = Network(str(run))
+    network.load_state_dict(load_file(run / "network.safetensors"))
+    network.eval()
+    export(network, out / "encoder.onnx")
+    for name in ("tokenizer.json", "config.json"):
+        shutil.copy(run / name, out / name)
+    # Half precision halves the file; the rounding is far below what 8 bits cost.
+    save_torch({k: v.half().contiguous() for k, v in network.state_dict().items()}, out / "weights.safetensors")
+    tokenizer = Tokenizer.from_file(str(out / "tokenizer.json"))
+    special = special_tokens(tokenizer)
+    ids = (special["cls"], special["sep"], special["pad"])
+    arrays = heads_of(network)
+    del network
+    neutral = LoyaltyHead(empty_fit(FULL_FEATURES), empty_fit(CONDUCT_FEATURES))
+    bundle = Bundle(
+        BundleInfo(version, ""),
+        tokenizer,
+        WINDOW,
+        OnnxEncoder(out / "encoder.onnx", ids),
+        sentiment_head(arrays),
+        conduct_head(arrays),
+        neutral,
+    )
+    arrays["sentiment.temperature"][:] = fit_temperature(bundle, str(data / "sentiment/dev.parquet"))
+    files = [data / "conduct/train.jsonl", data / "conduct/synthetic.jsonl"]
+    arrays["cue.thresholds"][:] = fit_thresholds(bundle, files, set(record["held_out"]))
+    bundle = replace(bundle, sentiment=sentiment_head(arrays), conduct=conduct_head(arrays))
+    scorer = Scorer(bundle)
+    log("loyalty: reading the examples")
+    examples = loyalty_training(scorer, data, limit)
+    validation = {
+        "recommend": loyalty.recommend_examples(scorer, data / "loyalty/recommend_validation.parquet"),
+        "stars": loyalty.stars_examples(scorer, data / "loyalty/stars_validation.parquet"),
+    }
+    held = {e.company.casefold() for part in validation.values() for e in part}
+    examples = without_validation_companies(examples, held)
+    log(f"loyalty: fitting on {len(examples)} examples")
+    full, conduct = loyalty.fit(examples)
+    bare_full, bare_conduct = loyalty.fit(examples, priors=False)
+    for kind, fit in (("full", full), ("conduct", conduct)):
+        for part in ("repurchase", "wom", "advocate"):
+            arrays[f"loyalty.{kind}.{part}"] = getattr(fit, part).astype(np.float32)
+    save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, out / "heads.safetensors")
+    log("evaluating")
+    figures = {
+        "sentiment": {
+            name: evaluate.sentiment_figures(scorer, str(data / f"sentiment/{name}.parquet"), by_source=name == "dev")
+            for name in ("tweeteval_test", "sst3_test", "dev")
+        },
+        "conduct": evaluate.conduct_figures(scorer, data / "conduct/validation.jsonl"),
+        "loyalty": {
+            name: {
+                "with_priors": evaluate.loyalty_figures(LoyaltyHead(full, conduct), part, extremes=name == "stars"),
+                "without_priors": evaluate.loyalty_figures(
+                    LoyaltyHead(bare_full, bare_conduct), part, extremes=name == "stars"
+                ),
+            }
+            for name, part in validation.items()
+        },
+        "agreement": evaluate.agreement(
+            scorer,
+            TorchEncoder(out, ids, device="cpu"),
+            bundle.sentiment,
+            list(load(str(data / "sentiment/dev.parquet")).shuffle(seed=3).select(range(2000))["text"]),
+        ),
+    }
+    write_manifest(out, version, special, figures, record, data, len(examples))
+    load_bundle(out)
+    return figures
+
+
+def write_manifest(
+    out: Path,
+    version: str,
+    special: dict[str, int],
+    figures: dict[str, Any],
+    record: dict[str, Any],
+    data: Path,
+    loyalty_examples: int,
+) -> None:
+    """bundle.json with the digests of all files, figures.json and training.json beside it."""
+    used = sorted(p for part in ("sentiment", "conduct", "loyalty") for p in (data / part).iterdir())
+    record = dict(record, loyalty_examples=loyalty_examples, data_files_sha256=digest(used))
+    # Folder names of the training machine mean nothing to anybody else.
+    options = {k: Path(v).name if isinstance(v, str) else v for k, v in record["options"].items()}
+    record["options"] = options | {"conduct": [Path(p).name for p in record["options"]["conduct"]]}
+    (out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
+    (out / "training.json").write_text(json.dumps(record, indent=1) + "\n")
+    files = {p.name: file_digest(p) for p in sorted(out.iterdir()) if p.is_file() and p.name != "bundle.json"}
+    meta = {
+        "format": 1,
+        "version": version,
+        "created": time.strftime("%Y-%m-%d"),
+        "base": record["options"]["base"],
+        "max_tokens": WINDOW,
+        "special": special,
+        "files": files,
+        "digest": bundle_digest(files),
+    }
+    (out / "bundle.json").write_text(json.dumps(meta, indent=1) + "\n")
+
+
+def log(message: str) -> None:
+    """One line with the time, for a run that takes a while."""
+    print(time.strftime("%H:%M:%S"), message, flush=True)
+
+
+def main() -> None:
+    """Command line of the module."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", required=True, type=Path)
+    parser.add_argument("--data", required=True, type=Path)
+    parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("--version", required=True)
+    parser.add_argument("--limit", type=int, default=6000, help="texts of each large loyalty source")
+    a = parser.parse_args()
+    torch.set_num_threads(1)
+    figures = build(a.run, a.data, a.out, a.version, limit=a.limit)
+    print(json.dumps(figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()

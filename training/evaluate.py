@@ -1,0 +1,207 @@
+"""Figures of a bundle on labelled data that it was not trained on, beside baselines, with bootstrap intervals."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import f1_score, precision_recall_fscore_support, recall_score, roc_auc_score
+
+from model.codebook import CUE_VALUES, SENTIMENT
+from model.encoder import Encoder, encode_texts
+from model.loyalty import Fit, LoyaltyHead, vector
+from model.scorer import Scorer
+from model.segment import tokenize
+from model.sentiment import SentimentHead
+from training.calibrate import expected_calibration_error
+from training.data import load
+from training.loyalty import Example
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+RESAMPLES = 200
+FREQUENT = 20
+
+
+def interval(n: int, score: Callable[[Ints], float], seed: int = 0) -> list[float]:
+    """95 % bootstrap interval of a score of row indices, over n rows."""
+    rng = np.random.default_rng(seed)
+    values = [score(rng.integers(0, n, n)) for _ in range(RESAMPLES)]
+    return [round(float(v), 4) for v in np.percentile(values, [2.5, 97.5])]
+
+
+def class_figures(truth: Ints, predicted: Ints) -> dict[str, Any]:
+    """Macro F1, macro recall, accuracy and figures by class of a three-class prediction, with intervals."""
+
+    def macro(kind: Callable[..., float]) -> Callable[[Ints], float]:
+        return lambda rows: float(
+            kind(truth[rows], predicted[rows], average="macro", labels=[0, 1, 2], zero_division=0)
+        )
+
+    everything = np.arange(len(truth))
+    precision, recall, f1, support = precision_recall_fscore_support(
+        truth, predicted, labels=[0, 1, 2], zero_division=0
+    )
+    return {
+        "n": len(truth),
+        "macro_f1": round(macro(f1_score)(everything), 4),
+        "macro_f1_interval": interval(len(truth), macro(f1_score)),
+        "macro_recall": round(macro(recall_score)(everything), 4),
+        "macro_recall_interval": interval(len(truth), macro(recall_score)),
+        "accuracy": round(float((truth == predicted).mean()), 4),
+        "by_class": {
+            name: {"precision": round(p, 4), "recall": round(r, 4), "f1": round(f, 4), "n": int(s)}
+            for name, p, r, f, s in zip(SENTIMENT, precision, recall, f1, support, strict=True)
+        },
+    }
+
+
+def sentiment_figures(scorer: Scorer, source: str, *, by_source: bool = False) -> dict[str, Any]:
+    """The bundle, VADER and the majority class on a file with text and label (and source)."""
+    rows = load(source)
+    texts, labels = list(rows["text"]), [SENTIMENT.index(label) for label in rows["label"]]
+    found = scorer.sentiment(texts)
+    truth = np.asarray(labels)
+    neutral = (0.0, 1.0, 0.0)
+    probabilities = np.asarray([(s.negative, s.neutral, s.positive) if s else neutral for s in found])
+    predicted = probabilities.argmax(axis=1)
+    figures = {"bundle": class_figures(truth, predicted)}
+    figures["bundle"]["ece"] = round(expected_calibration_error(probabilities, truth), 4)
+    figures["bundle"]["brier"] = round(float(((probabilities - np.eye(3)[truth]) ** 2).sum(axis=1).mean()), 4)
+    figures["vader"] = class_figures(truth, vader(texts))
+    figures["majority"] = class_figures(truth, np.full(len(truth), Counter(labels).most_common(1)[0][0]))
+    if by_source:
+        sources = np.asarray(rows["source"])
+        figures["by_source"] = {
+            s: class_figures(truth[sources == s], predicted[sources == s]) for s in sorted({*sources})
+        }
+    return figures
+
+
+def vader(texts: Sequence[str]) -> Ints:
+    """Labels of VADER (Hutto and Gilbert 2014) with the thresholds that its authors recommend, 0.05 either side."""
+    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+
+    analyser = SentimentIntensityAnalyzer()
+    scores = np.asarray([analyser.polarity_scores(t)["compound"] for t in texts])
+    return np.where(scores >= 0.05, 2, np.where(scores <= -0.05, 0, 1))
+
+
+def conduct_figures(scorer: Scorer, path: Path) -> dict[str, Any]:
+    """Cue values found by document against an annotation: micro F1, macro F1 over frequent values, F1 of each."""
+    documents = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    readings = scorer.conduct([d["text"] for d in documents])
+    truth = np.asarray([[v in _annotated(d) for v in CUE_VALUES] for d in documents])
+    predicted = np.asarray(
+        [[v in {f"{c.cue}:{c.value}" for c in r.cues if c.value} for v in CUE_VALUES] for r in readings]
+    )
+
+    def micro(rows: Ints) -> float:
+        return float(f1_score(truth[rows].ravel(), predicted[rows].ravel(), zero_division=0))
+
+    by_value = {
+        v: {"f1": round(float(f1_score(truth[:, i], predicted[:, i], zero_division=0)), 4), "n": int(truth[:, i].sum())}
+        for i, v in enumerate(CUE_VALUES)
+    }
+    frequent = [f["f1"] for f in by_value.values() if f["n"] >= FREQUENT]
+    hypothetical = [
+        (h["cue"], h["quote"], d["text"], r)
+        for d, r in zip(documents, readings, strict=True)
+        for h in d["hypothetical"]
+    ]
+    return {
+        "documents": len(documents),
+        "micro_f1": round(micro(np.arange(len(documents))), 4),
+        "micro_f1_interval": interval(len(documents), micro),
+        "macro_f1_frequent": round(float(np.mean(frequent)), 4) if frequent else None,
+        "hypothetical_taken_for_fact": [sum(_taken_for_fact(*h) for h in hypothetical), len(hypothetical)],
+        "role_accuracy": _accuracy([d["role"] for d in documents], [r.role for r in readings]),
+        "failure_accuracy": _accuracy([d["failure"]["type"] for d in documents], [r.failure for r in readings]),
+        "by_value": by_value,
+    }
+
+
+def _annotated(document: dict[str, Any]) -> set[str]:
+    return {f"{e['cue']}:{e['value']}" for e in document["conduct"]}
+
+
+def _taken_for_fact(cue: str, quote: str, text: str, reading: Any) -> bool:
+    start = text.find(quote)
+    inside = [c for c in reading.cues if c.cue == cue and c.start < start + len(quote) and start < c.end]
+    return any(c.state != "hypothetical" for c in inside)
+
+
+def _accuracy(truth: Sequence[str], probabilities: Sequence[Any]) -> float:
+    return round(float(np.mean([max(p, key=p.get) == t for t, p in zip(truth, probabilities, strict=True)])), 4)
+
+
+def loyalty_figures(head: LoyaltyHead, examples: Sequence[Example], *, extremes: bool) -> dict[str, Any]:
+    """AUC of the word-of-mouth outcome on companies never trained on, for all texts and those with an answered failure.
+
+    extremes: leave the middle class out (stars). Baselines: the sentiment alone; failure, severity and length.
+    """
+    kept = [e for e in examples if not (extremes and e.wom == 1)]
+    figures: dict[str, Any] = {"companies": len({e.company for e in kept})}
+    for name, subset in (("all", kept), ("answered_failure", [e for e in kept if e.answered])):
+        truth = np.asarray([e.wom == (2 if extremes else 1) for e in subset])
+        if not 0 < truth.sum() < len(truth):
+            continue
+        scores = {
+            "full": _word(head.full, subset),
+            "conduct_only": _word(head.conduct, subset),
+            "sentiment_only": np.asarray([e.features.valence or 0.0 for e in subset]),
+            "failure_and_length": -np.asarray([e.features.severity + np.log1p(e.features.length) for e in subset]),
+        }
+        figures[name] = {"n": len(subset), "positive": round(float(truth.mean()), 4)} | {
+            k: {"auc": round(float(roc_auc_score(truth, s)), 4), "interval": _auc_interval(truth, s)}
+            for k, s in scores.items()
+        }
+    return figures
+
+
+def _word(fit: Fit, examples: Sequence[Example]) -> Floats:
+    x = np.stack([vector(e.features, fit.features) for e in examples])
+    result: Floats = x @ fit.wom[0, :-2]
+    return result
+
+
+def _auc_interval(truth: NDArray[np.bool_], scores: Floats) -> list[float]:
+    def auc(rows: Ints) -> float:
+        return float(roc_auc_score(truth[rows], scores[rows])) if 0 < truth[rows].sum() < len(rows) else 0.5
+
+    return interval(len(truth), auc)
+
+
+def agreement(scorer: Scorer, other: Encoder, head: SentimentHead, texts: Sequence[str]) -> dict[str, Any]:
+    """How far the 8-bit graph and the float encoder differ in the sentiment of the same texts, by length in tokens."""
+    bundle = scorer.bundle
+    tokenized = [t for t in tokenize(texts, bundle.tokenizer, bundle.max_tokens) if len(t.ids)]
+    ours, theirs = ([head.whole(s) for s in encode_texts(tokenized, engine)] for engine in (bundle.encoder, other))
+    lengths = np.asarray([len(t.ids) for t in tokenized])
+    same = np.asarray([a.label == b.label for a, b in zip(ours, theirs, strict=True)])
+    gap = np.asarray(
+        [
+            max(abs(a.negative - b.negative), abs(a.neutral - b.neutral), abs(a.positive - b.positive))
+            for a, b in zip(ours, theirs, strict=True)
+        ]
+    )
+    edges = [0, 8, 16, 32, 64, 128, 256, 10**9]
+    by_length = {}
+    for low, high in pairwise(edges):
+        rows = (lengths >= low) & (lengths < high)
+        if rows.any():
+            by_length[f"{low}-{high - 1}" if high < 10**9 else f"{low}+"] = _gap(same[rows], gap[rows])
+    return {**_gap(same, gap), "by_tokens": by_length}
+
+
+def _gap(same: NDArray[np.bool_], gap: Floats) -> dict[str, Any]:
+    return {
+        "texts": len(same),
+        "label_agreement": round(float(same.mean()), 4),
+        "largest_difference": round(float(gap.max()), 4),
+        "mean_difference": round(float(gap.mean()), 5),
+    }

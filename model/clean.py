@@ -144,7 +144,8 @@ def _doubles(utterances: list[Utterance]) -> Iterator[tuple[Utterance, Utterance
         if original is not None:
             yield utterance, original, "the same text"
             continue
-        sketch = _sketch(text) if len(text) > _NEAR_LENGTH else ()
+        # Linkbacks from different places carry the post's title and differ in a word or two.
+        sketch = _sketch(text) if len(text) > _NEAR_LENGTH and utterance.kind not in ("pingback", "trackback") else ()
         near = _nearest(text, sketch, sketches, kept)
         if near is not None:
             yield utterance, near[0], f"the same text but for spelling ({near[1]:.0f} of 100 alike)"

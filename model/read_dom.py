@@ -33,7 +33,7 @@ _SILENT: Final = frozenset(
 _NESTING: Final = re.compile(
     r"<(/?)(?:address|article|aside|blockquote|center|details|dialog|dir|div|dl|fieldset|figcaption|figure"
     r"|footer|form|header|hgroup|"
-    r"main|menu|nav|ol|pre|listing|section|summary|table|ul)\b[^<>]*>",
+    r"main|menu|nav|ol|pre|listing|section|summary|table|ul)\b[^>]*>?",
     re.IGNORECASE,
 )
 

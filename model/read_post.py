@@ -53,7 +53,7 @@ _BOILERPLATE: Final = re.compile(
             r"share(?: this)?(?: (?:post|article|page|story|entry|video))?\W*|"
             rf"share (?:on|via|to|with|this (?:on|via|with)) {_NETWORKS}\b.{{0,60}}",
             rf"(?:share|tweet|pin|print|e-?mail|like|{_NETWORKS})"
-            rf"(?:[\s|,/\u00b7]+(?:share|tweet|pin|print|e-?mail|like|{_NETWORKS}))*\W*",
+            rf"(?:[\s|,/\u00b7]+(?:share|tweet|pin|print|e-?mail|like|{_NETWORKS}))*[:.]*",
             r"(?:share|pin|tweet|email|print) (?:it|this)\W*|click to (?:share|email|print|tweet)\b.*",
             r"\d[\d,.]* ?(?:shares?|views?|likes?|reads?|retweets?)|\d{1,3} min(?:ute)? read",
             r"related(?: (?:posts?|articles?|stories|content|topics))?\s?:?|(?:you (?:may|might) also"
@@ -74,7 +74,7 @@ _BOILERPLATE: Final = re.compile(
             r"|privacy(?: policy)?",
             r"terms(?: (?:of|and|&) (?:use|service|conditions))?\W*|skip to (?:main )?(?:content|navigation).*"
             r"|back to top\W*",
-            r"\u2190.{0,80}|.{0,80}\u2192|[\u00ab<]+ ?(?:previous|older|newer|next|back)\b.{0,80}",
+            r"\u2190.{0,80}|.{0,80}\u2192|[\u00ab<]+ ?(?:previous|older|newer|next|back)\b[^.!?\u00bb]{0,80}",
             r"(?:previous|next|older|newer) (?:post|entry|article|comments?|page|story)s?\b.{0,80}",
             r"(?:reply|quote|report|flag|edit|delete|like|dislike|vote|share|permalink|link)(?: comment| post"
             r"| abuse)?"
@@ -260,7 +260,7 @@ def split_quote(paragraphs: Sequence[str]) -> tuple[Paragraphs, Paragraphs, Auth
     The quote starts after a sentence that announces it and ends with its closing quotation mark, or with the post.
     """
     for index, paragraph in enumerate(paragraphs[:-1]):
-        if _QUOTE_INTRO.search(normal_space(paragraph)) is None:
+        if _QUOTE_INTRO.search(normal_space(paragraph)[-400:]) is None:
             continue
         quoted = list(paragraphs[index + 1 :])
         end = len(quoted)

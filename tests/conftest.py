@@ -1,11 +1,8 @@
-"""Paths that several tests need. Helpers without a test of their own lie beside this file and are imported by name."""
+"""What several tests need: the development data and the released weights, or a reason to skip."""
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 from model.bundle import RELEASED
 

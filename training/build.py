@@ -9,7 +9,8 @@ import argparse
 import json
 import shutil
 import time
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,19 +89,36 @@ def fit_thresholds(bundle: Bundle, files: list[Path], held_out: set[str]) -> NDA
     return calibrate.thresholds(calibrate.document_maxima(found), truth)
 
 
-def loyalty_training(scorer: Scorer, data: Path, limit: int) -> list[loyalty.Example]:
-    """Every example that the loyalty head is fitted on."""
-    return [
+def loyalty_sets(scorer: Scorer, data: Path, limit: int) -> dict[str, list[loyalty.Example]]:
+    """What the loyalty head is fitted on ("train") and judged by ("recommend", "stars").
+
+    Companies of the validation files are left out of the training set wherever they appear.
+    """
+    folder = data / "loyalty"
+    validation = {
+        "recommend": loyalty.recommend_examples(scorer, folder / "recommend_validation.parquet"),
+        "stars": loyalty.stars_examples(scorer, folder / "stars_validation.parquet"),
+    }
+    held = {e.company.casefold() for part in validation.values() for e in part}
+    train = [
         *loyalty.annotated_examples(scorer, [data / "conduct/train.jsonl", data / "conduct/synthetic.jsonl"]),
-        *loyalty.intent_examples(scorer, data / "loyalty/stated_intent.parquet"),
-        *loyalty.recommend_examples(scorer, data / "loyalty/recommend_train.parquet", limit),
-        *loyalty.stars_examples(scorer, data / "loyalty/stars_train.parquet", limit),
+        *loyalty.intent_examples(scorer, folder / "stated_intent.parquet"),
+        *loyalty.recommend_examples(scorer, folder / "recommend_train.parquet", limit),
+        *loyalty.stars_examples(scorer, folder / "stars_train.parquet", limit),
     ]
+    return {"train": [e for e in train if e.company.casefold() not in held], **validation}
 
 
-def without_validation_companies(examples: list[loyalty.Example], held: set[str]) -> list[loyalty.Example]:
-    """Examples of companies that the validation files do not hold."""
-    return [e for e in examples if e.company.casefold() not in held]
+def remembered_sets(path: Path, key: str, make: Callable[[], dict[str, list[loyalty.Example]]]) -> Any:
+    """The sets of `make`, read back from path while the key is the same: reading the texts takes most of a build."""
+    if path.is_file():
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if stored["key"] == key:
+            return {k: [loyalty.example_from_dict(e) for e in v] for k, v in stored["sets"].items()}
+    sets = make()
+    plain = {k: [asdict(e) for e in v] for k, v in sets.items()}
+    path.write_text(json.dumps({"key": key, "sets": plain}), encoding="utf-8")
+    return sets
 
 
 def build(run: Path, data: Path, out: Path, version: str, *, limit: int) -> dict[str, Any]:
@@ -136,13 +154,9 @@ def build(run: Path, data: Path, out: Path, version: str, *, limit: int) -> dict
     bundle = replace(bundle, sentiment=sentiment_head(arrays), conduct=conduct_head(arrays))
     scorer = Scorer(bundle)
     log("loyalty: reading the examples")
-    examples = loyalty_training(scorer, data, limit)
-    validation = {
-        "recommend": loyalty.recommend_examples(scorer, data / "loyalty/recommend_validation.parquet"),
-        "stars": loyalty.stars_examples(scorer, data / "loyalty/stars_validation.parquet"),
-    }
-    held = {e.company.casefold() for part in validation.values() for e in part}
-    examples = without_validation_companies(examples, held)
+    key = f"{file_digest(out / 'encoder.onnx')} {limit}"
+    sets = remembered_sets(run / "loyalty_examples.json", key, lambda: loyalty_sets(scorer, data, limit))
+    examples = sets.pop("train")
     log(f"loyalty: fitting on {len(examples)} examples")
     full, conduct = loyalty.fit(examples)
     bare_full, bare_conduct = loyalty.fit(examples, priors=False)
@@ -164,7 +178,7 @@ def build(run: Path, data: Path, out: Path, version: str, *, limit: int) -> dict
                     LoyaltyHead(bare_full, bare_conduct), part, extremes=name == "stars"
                 ),
             }
-            for name, part in validation.items()
+            for name, part in sets.items()
         },
         "agreement": evaluate.agreement(
             scorer,

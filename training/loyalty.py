@@ -65,6 +65,11 @@ class Example:
     answered: bool = False
 
 
+def example_from_dict(plain: dict[str, Any]) -> Example:
+    """The inverse of dataclasses.asdict for an Example."""
+    return Example(**plain | {"features": CaseFeatures(**plain["features"])})
+
+
 @dataclass
 class Table:
     """Examples of one outcome as arrays: x (n, features), y (n,), domain indices (n,), classes by domain."""

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from fakes import WIDTH, WORDS, FakeEncoder, fake_tokenizer
 
 from model.encoder import batches, encode_texts, pad
 from model.segment import tokenize
+from tests.fakes import WIDTH, WORDS, FakeEncoder, fake_tokenizer
 
 
 def test_padding_puts_special_tokens_around_each_window():

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
-from fakes import FakeEncoder, fake_conduct_head, fake_sentiment_head, fake_tokenizer
 
 from model.codebook import CUE_VALUES, CUES, DOCUMENT_FIELDS, SENTENCE_LABELS
 from model.conduct import QUOTE_WORDS, peak, quote_span
 from model.encoder import encode_texts
 from model.segment import tokenize
 from model.sentiment import SentimentHead
+from tests.fakes import FakeEncoder, fake_conduct_head, fake_sentiment_head, fake_tokenizer
 
 
 def encoded(text):

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
-from fakes import fake_fit
 
 from model.case import TextReading, case_features
 from model.codebook import CUE_VALUES
 from model.loyalty import CONDUCT_FEATURES, FULL_FEATURES, LoyaltyHead, band, vector
 from model.types import CaseFeatures, Cue, Reading, SentenceSentiment, Sentiment, Statement
+from tests.fakes import fake_fit
 
 HEAD = LoyaltyHead(fake_fit(FULL_FEATURES), fake_fit(CONDUCT_FEATURES))
 

@@ -2,10 +2,10 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from fakes import fake_scorer
 
 from model.scorer import CHUNK
 from model.types import Author, Thread, Utterance
+from tests.fakes import fake_scorer
 
 ANGRY = "I bought the kettle in May and it was awful. I called twice, they ignored me for weeks and never rang back."
 HAPPY = (

@@ -1,9 +1,9 @@
 from itertools import pairwise
 
 import pytest
-from fakes import fake_tokenizer
 
 from model.segment import pack, sentence_spans, tokenize
+from tests.fakes import fake_tokenizer
 
 
 def spans(text):

@@ -233,7 +233,7 @@ def test_hard_signs_hold_even_against_the_data():
 
 
 def test_statements_of_loyalty_are_cut_out_before_features_are_read():
-    from fakes import fake_scorer
+    from tests.fakes import fake_scorer
 
     (features,) = loyalty.read_masked(fake_scorer(), ["They ignored us. Never."])
     assert features.cues["contact:none"] > 0.9

@@ -1,0 +1,215 @@
+import time
+from pathlib import Path
+
+import pytest
+
+from model.clean import clean, language, normalised
+from model.clean_spam import SPAM_FROM, spam
+from model.read import read_file
+from model.types import Author, Cleaned, Dropped, Thread, Utterance
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+LONG = "The oven from Brandt and Pohl failed after a week and nobody answers my letters."
+PITCH = (
+    "Great post! If you are looking for cheap ovens then visit https://ovens.example/shop/discount and "
+    "get a free gift, hurry!"
+)
+
+
+def said(key: str, text: str, author: str | None = None, url: str | None = None, **fields: object) -> Utterance:
+    values = {"parent": "p", "author": Author(author, url) if author else None, **fields}
+    return Utterance(key, text, **values)  # type: ignore[arg-type]
+
+
+def cleaned(*utterances: Utterance) -> Cleaned:
+    return clean(Thread("t", (Utterance("p", "A story about an oven and a letter.", "post"), *utterances)))
+
+
+def kept(result: Cleaned) -> list[str]:
+    return [u.id for u in result.thread.utterances]
+
+
+def dropped(result: Cleaned) -> dict[str, Dropped]:
+    return {d.utterance.id: d for d in result.dropped}
+
+
+def test_nothing_is_lost() -> None:
+    result = cleaned(
+        said("a", LONG), said("b", LONG), said("c", ""), said("d", PITCH), said("e", "[deleted]"), said("f", "Fine.")
+    )
+    assert sorted([*kept(result), *dropped(result)]) == ["a", "b", "c", "d", "e", "f", "p"]
+    assert {key: d.reason for key, d in dropped(result).items()} == {
+        "b": "duplicate",
+        "c": "empty",
+        "d": "spam",
+        "e": "deleted",
+    }
+    assert all(d.detail for d in result.dropped)
+
+
+def test_doubles_of_one_author_are_merged_and_counted() -> None:
+    result = cleaned(
+        said("a", "They  called.", "Ann", "http://ann.example/"),
+        said("b", "they called.", "ann", "https://ann.example"),
+        said("c", "They called.", "Ann"),
+    )
+    assert kept(result) == ["p", "a"]
+    assert result.thread.utterances[1].flags == ("merged:3",)
+    assert {d.duplicate_of for d in result.dropped} == {"a"}
+
+
+def test_short_texts_of_different_authors_stay_apart() -> None:
+    assert kept(cleaned(said("a", "Good", "Ann"), said("b", "Good", "Bo"), said("c", "Good"))) == ["p", "a", "b", "c"]
+
+
+def test_two_authors_of_one_name_with_different_pages_stay_apart() -> None:
+    result = cleaned(said("a", "Good", "Ann", "https://one.example"), said("b", "Good", "Ann", "https://two.example"))
+    assert kept(result) == ["p", "a", "b"]
+
+
+def test_near_doubles_are_merged_only_where_long() -> None:
+    near = cleaned(said("a", LONG, "Ann"), said("b", LONG.replace("letters", "letter"), "Bo"))
+    assert dropped(near)["b"].duplicate_of == "a"
+    assert "of 100 alike" in (dropped(near)["b"].detail or "")
+    short = cleaned(said("a", "They called me twice.", "Ann"), said("b", "They called me twice!", "Ann"))
+    assert kept(short) == ["p", "a", "b"]
+
+
+def test_texts_that_differ_in_substance_stay() -> None:
+    other = "The oven from Brandt and Pohl lasted for years and somebody answers all my letters."
+    assert kept(cleaned(said("a", LONG), said("b", other))) == ["p", "a", "b"]
+
+
+def test_replies_follow_to_what_stays() -> None:
+    result = cleaned(
+        said("a", LONG, "Ann"),
+        said("b", LONG, "Ann"),
+        said("c", "I see.", "Bo", parent="b"),
+        said("d", PITCH, "shop"),
+        said("e", "Go away.", "Bo", parent="d"),
+    )
+    parents = {u.id: u.parent for u in result.thread.utterances}
+    assert parents == {"p": None, "a": "p", "c": "a", "e": "p"}
+
+
+def test_the_post_is_never_spam_or_a_double() -> None:
+    result = clean(Thread("t", (Utterance("p", PITCH, "post"), said("a", PITCH, flags=("post_author",)))))
+    assert kept(result) == ["p", "a"]
+
+
+def test_furniture_of_the_page_is_boilerplate() -> None:
+    result = cleaned(Utterance("x", "© 2013 Ann", "post", flags=("boilerplate",)), said("a", "Reply\nShare"))
+    assert {key: d.reason for key, d in dropped(result).items()} == {"x": "boilerplate", "a": "boilerplate"}
+
+
+@pytest.mark.parametrize("text", ["", "  \n", "...", "?!"])
+def test_empty(text: str) -> None:
+    assert dropped(cleaned(said("a", text)))["a"].reason == "empty"
+
+
+@pytest.mark.parametrize("text", ["👍", ":-)", "+1", "Gut"])
+def test_short_is_not_empty(text: str) -> None:
+    assert kept(cleaned(said("a", text))) == ["p", "a"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[deleted]",
+        "[removed]",
+        "This comment has been removed by the author.",
+        "Comment deleted",
+        "<removed by moderator>",
+    ],
+)
+def test_deleted(text: str) -> None:
+    assert dropped(cleaned(said("a", text)))["a"].reason == "deleted"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        PITCH,
+        "Nice blog! <a href='http://oven-training.example/course'>oven training</a> thanks for sharing",
+        "I make $4,000 a month working online from home, click here to see how!",
+        "Please subscribe to my channel, I upload new videos every week",
+        "Contact the oven support phone number or the oven customer service number toll free 24/7",
+        "I recovered my lost bitcoins, whatsapp him on +1 555 0100, he is the best",
+    ],
+)
+def test_spam(text: str) -> None:
+    found = spam(text)
+    assert found.score >= SPAM_FROM
+    assert found.reasons
+    assert dropped(cleaned(said("a", text)))["a"].detail == str(found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I called the customer service number three times and they refused to pay my claim. See "
+        "https://a.example/my-letter",
+        "Great post! We had the same with our oven, more on my blog at http://ann.example/oven",
+        "Hello Ann, this is Tom from Brandt. We are sorry about your oven. Please call us on 0800 555 0100, "
+        "free of charge.",
+        "The discount they offered was an insult. Never again, I want my money back.",
+        "If you are looking for a good oven, don't buy this one.",
+        "They offered me a free replacement and a voucher, and it came in two days.",
+        "See http://a.example/1 and http://a.example/2 for what the law says about this, it is all explained "
+        "there in detail.",
+        "They make money with it, month after month, and laugh at us.",
+    ],
+)
+def test_what_customers_and_companies_say_is_no_spam(text: str) -> None:
+    assert spam(text).score < SPAM_FROM
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (LONG, "en"),
+        ("Der Backofen ging nach einer Woche kaputt, und niemand antwortet auf meine Briefe.", "de"),
+        ("Je suis très content du service, ils ont répondu tout de suite.", "fr"),
+        ("Good", "und"),
+        ("", "und"),
+        ("https://a.example/b/c/d/e/f/g/h/i/j/k/l", "und"),
+    ],
+)
+def test_language(text: str, code: str) -> None:
+    assert language(text) == code
+
+
+def test_other_languages_are_kept_and_flagged() -> None:
+    result = cleaned(said("a", "Der Backofen ging nach einer Woche kaputt, und niemand antwortet auf meine Briefe."))
+    assert result.thread.utterances[1].flags == ("language:de",)
+    assert cleaned(said("a", LONG)).thread.utterances[1].flags == ()
+
+
+def test_cleaning_twice_changes_nothing() -> None:
+    once = cleaned(said("a", LONG, "Ann"), said("b", LONG, "Ann"), said("c", PITCH))
+    assert clean(once.thread) == Cleaned(once.thread, ())
+
+
+def test_normalised() -> None:
+    assert normalised("  ＧＯＯＤ\u00a0 Straße\n") == "good strasse"
+
+
+@pytest.mark.parametrize(
+    ("name", "stay", "spam_id"), [("kettle-recall.html", 10, "comment-2113"), ("lift-outage.txt", 7, "comment-7")]
+)
+def test_the_examples(name: str, stay: int, spam_id: str) -> None:
+    (thread,) = read_file(EXAMPLES / name)
+    result = clean(thread)
+    assert len(result.thread.utterances) == stay
+    reasons = [d.reason for d in result.dropped if d.reason != "boilerplate"]
+    assert sorted(reasons) == ["duplicate", "spam"]
+    assert dropped(result)[spam_id].reason == "spam"
+
+
+def test_many_alike_texts_do_not_take_quadratic_time() -> None:
+    start = LONG * 20
+    thread = Thread("t", tuple(said(str(n), f"{n * 7919} " * 40 + start, parent=None) for n in range(600)))
+    began = time.perf_counter()
+    result = clean(thread)
+    assert len(result.thread.utterances) + len(result.dropped) == 600
+    assert time.perf_counter() - began < 10

@@ -1,0 +1,114 @@
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from model.read_table import read_table
+from model.types import InputError
+
+
+def code_of(path: Path, column: str = "text") -> InputError:
+    with pytest.raises(InputError) as error:
+        read_table(path, column)
+    return error.value
+
+
+def write(tmp_path: Path, name: str, content: bytes) -> Path:
+    path = tmp_path / name
+    path.write_bytes(content)
+    return path
+
+
+def test_csv_keeps_columns_rows_and_empty_texts(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", b'id,text,stars\n1,"They called,\nat last.",5\n2,,1\n3,12,2\n')
+    table = read_table(path, "text")
+    assert table.column_names == ["id", "text", "stars"]
+    assert table.column("text").to_pylist() == ["They called,\nat last.", "", "12"]
+    assert table.column("stars").to_pylist() == [5, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "content", [b"id;text\n1;a\n", b"id\ttext\n1\ta\n", b"\xef\xbb\xbfid,text\r\n1,a\r\n", b"text\na\n"]
+)
+def test_csv_dialects(tmp_path: Path, content: bytes) -> None:
+    assert read_table(write(tmp_path, "a.csv", content), "text").column("text").to_pylist() == ["a"]
+
+
+def test_a_csv_of_one_column_keeps_its_empty_rows(tmp_path: Path) -> None:
+    assert read_table(write(tmp_path, "a.csv", b"text\na\n\nb\n"), "text").column("text").to_pylist() == ["a", "", "b"]
+
+
+def test_jsonl_keeps_columns_nulls_and_times_as_written(tmp_path: Path) -> None:
+    lines = b'{"id": 1, "text": "a", "when": "2020-01-01T00:00:00Z"}\n{"id": 2, "text": null, "more": [1]}\n'
+    table = read_table(write(tmp_path, "a.jsonl", lines), "text")
+    assert table.column_names == ["id", "text", "when", "more"]
+    assert table.column("text").to_pylist() == ["a", None]
+    assert table.column("when").to_pylist() == ["2020-01-01T00:00:00Z", None]
+
+
+def test_jsonl_of_mixed_types(tmp_path: Path) -> None:
+    table = read_table(write(tmp_path, "a.jsonl", b'{"text": "a", "n": 1}\n{"text": "b", "n": "x"}\n'), "text")
+    assert table.column("n").to_pylist() == ["1", "x"]
+
+
+def test_a_json_list(tmp_path: Path) -> None:
+    assert read_table(write(tmp_path, "a.json", b'[{"text": "a"}, {"text": "b"}]'), "text").num_rows == 2
+
+
+def test_parquet(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"n": [1, 2], "body": pa.array(["a", None]).dictionary_encode()}), path)
+    table = read_table(path, "body")
+    assert table.column("body").to_pylist() == ["a", None]
+    assert table.column("body").type == pa.string()
+    assert table.column("n").to_pylist() == [1, 2]
+
+
+def test_a_missing_column_lists_the_others(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"body": ["a"], "stars": [1]}), tmp_path / "a.parquet")
+    paths = [
+        write(tmp_path, "a.csv", b"body,stars\na,1\n"),
+        write(tmp_path, "a.jsonl", b'{"body": "a", "stars": 1}\n'),
+        tmp_path / "a.parquet",
+    ]
+    for path in paths:
+        error = code_of(path)
+        assert error.code == "missing_column"
+        assert error.field == "text"
+        assert error.got == "the columns body, stars"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "code"),
+    [
+        ("a.csv", b"", "empty_file"),
+        ("a.csv", b"text,n\n", "empty_file"),
+        ("a.jsonl", b"\n\n", "empty_file"),
+        ("a.parquet", b"", "empty_file"),
+        ("a.csv", b"text\n\0\0", "binary_file"),
+        ("a.csv", b"text,n\na,1\nb,2,3\n", "corrupt_file"),
+        ("a.csv", b"text\nSch\xf6n\n", "bad_encoding"),
+        ("a.jsonl", b'{"text": "Sch\xf6n"}', "bad_encoding"),
+        ("a.jsonl", b'{"text": "a"}\n{"text"', "bad_line"),
+        ("a.jsonl", b'{"text": {"a": 1}}', "bad_column"),
+        ("a.parquet", b"PAR1 and nothing more", "corrupt_file"),
+        ("a.parquet", b"no parquet", "corrupt_file"),
+        ("a.xlsx", b"PK", "unknown_format"),
+    ],
+)
+def test_broken_tables(tmp_path: Path, name: str, content: bytes, code: str) -> None:
+    error = code_of(write(tmp_path, name, content))
+    assert error.code == code
+    assert error.field
+    assert error.got
+    assert error.expected
+
+
+def test_errors_name_the_line(tmp_path: Path) -> None:
+    assert code_of(write(tmp_path, "a.jsonl", b'{"text": "a"}\n\n{"text"')).field == "line 3"
+    assert code_of(write(tmp_path, "a.csv", b"text\na\nSch\xf6n\n")).field == "line 3"
+
+
+def test_a_table_that_is_not_there(tmp_path: Path) -> None:
+    assert code_of(tmp_path / "none.csv").code == "not_found"

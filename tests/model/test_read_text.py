@@ -1,0 +1,161 @@
+from pathlib import Path
+
+import pytest
+
+from model.read_text import read_text
+from model.types import Author, InputError, Thread, Utterance
+
+FIXTURES = Path(__file__).parent / "fixtures"
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+BODY = "The oven from Brandt and Pohl failed after a week, and I have written to them three times without any answer."
+
+
+def by_id(thread: Thread) -> dict[str, Utterance]:
+    return {u.id: u for u in thread.utterances}
+
+
+def spoken(thread: Thread) -> list[Utterance]:
+    return [u for u in thread.utterances if "boilerplate" not in u.flags]
+
+
+def furniture(thread: Thread) -> list[str]:
+    return [u.text for u in thread.utterances if "boilerplate" in u.flags]
+
+
+@pytest.fixture(scope="module")
+def numbered() -> Thread:
+    return read_text((FIXTURES / "numbered.txt").read_text("utf-8"), name="numbered")
+
+
+@pytest.fixture(scope="module")
+def bullets() -> Thread:
+    return read_text((EXAMPLES / "lift-outage.txt").read_text("utf-8"), name="lift")
+
+
+def test_numbered_comments_have_authors_times_and_parents(numbered: Thread) -> None:
+    comments = {u.id: (u.author and u.author.name, u.parent, u.time) for u in spoken(numbered) if u.kind == "comment"}
+    assert comments == {
+        "comment-1": ("Ruben Hale", "post", "2014-03-05T09:30:00"),
+        "comment-2": ("Ida", "comment-1", None),
+        "comment-3": (None, "post", None),
+    }
+    assert numbered.claimed == 3
+    assert numbered.confidence == 0.9
+    assert numbered.warnings == ()
+
+
+def test_a_list_inside_a_comment_is_no_reply(numbered: Thread) -> None:
+    text = by_id(numbered)["comment-1"].text
+    assert "- call" in text
+    assert "- wait" in text
+
+
+def test_a_quoted_comment_is_cut_out_of_the_post(numbered: Thread) -> None:
+    quote = by_id(numbered)["quote-1"]
+    assert quote.kind == "quote"
+    assert quote.flags == ("quoted",)
+    assert quote.author == Author("Jo")
+    assert quote.text.startswith("Mine went to the sea")
+    assert "to the sea" not in by_id(numbered)["post"].text
+
+
+def test_boilerplate_is_handed_on_and_never_part_of_a_text(numbered: Thread) -> None:
+    assert {"Posted on", "Tagged , ,", "Reply", "Leave a Reply", "%d bloggers like this:"} <= set(furniture(numbered))
+    words = " ".join(u.text for u in spoken(numbered))
+    for phrase in ("Tagged", "Leave a Reply", "Log Out", "bloggers", "Fill in", "Posted on"):
+        assert phrase not in words
+
+
+def test_bullets_read_header_and_indented_text(bullets: Thread) -> None:
+    comments = [u for u in spoken(bullets) if u.id.startswith("comment-")]
+    assert len(comments) == 8
+    assert comments[0].author == Author("Owen Prydderch", "http://www.hallowgate-residents.example/")
+    assert comments[0].text.startswith("Martina,\n\nWe had the same")
+    assert comments[4].kind == "tweet"
+    assert bullets.title == "Nineteen days on the stairs: what Ascentra Lifts did and did not do"
+    assert "Property, Building Services, Tenants" in furniture(bullets)
+
+
+def test_whoever_is_addressed_before_speaking_wrote_the_post(bullets: Thread) -> None:
+    # The signature is taken away, so that only the comments tell.
+    text = (EXAMPLES / "lift-outage.txt").read_text("utf-8").replace("\nMartina Kowalczyk\n\n  •", "\n  •", 1)
+    thread = read_text(text)
+    assert by_id(thread)["post"].author == Author("Martina Kowalczyk")
+    reply = by_id(thread)["comment-3"]
+    assert reply.flags == ("post_author", "parent_inferred")
+    assert reply.parent == "comment-2"
+    assert by_id(bullets)["post"].author == Author("Martina Kowalczyk")
+
+
+def test_a_signature_before_a_postscript_names_the_author() -> None:
+    thread = read_text(f"A title here\n\n{BODY}\n\n{BODY}\n\nEdda Lindgren\n\nPS: more of this on our daily blog.")
+    assert by_id(thread)["post"].author == Author("Edda Lindgren")
+
+
+@pytest.mark.parametrize(
+    "line", ["By Edda Lindgren", "Posted by Edda Lindgren on 3 May 2020", "Written by Edda Lindgren"]
+)
+def test_a_byline_names_the_author(line: str) -> None:
+    thread = read_text(f"A title here\n\n{line}\n\n{BODY}\n\n{BODY}")
+    assert by_id(thread)["post"].author == Author("Edda Lindgren")
+    assert "Lindgren" not in by_id(thread)["post"].text
+
+
+def test_promotion_at_the_foot_is_boilerplate_and_names_its_owner() -> None:
+    box = "Hanna Ode is the keynote speaker and author of two books. Click here for your free chapter."
+    blurb = "“Hanna Ode is the best we ever had on our stage, and the room was full.” –Kim Bo, Fairs Inc"
+    thread = read_text("\n\n".join(["A title here", BODY, BODY, BODY, BODY, box, blurb, "© 2013 Hanna Ode. All mine."]))
+    assert len(furniture(thread)) == 3
+    assert by_id(thread)["post"].text.count("Brandt") == 4
+    assert by_id(thread)["post"].author == Author("Hanna Ode")
+
+
+def test_words_of_promotion_inside_the_story_stay() -> None:
+    told = (
+        "I was told to click here for a free trial and to subscribe to a newsletter, which is all they ever answered."
+    )
+    thread = read_text("\n\n".join(["A title here", told, BODY, BODY]))
+    assert told in by_id(thread)["post"].text
+
+
+@pytest.mark.parametrize("form", ["No Comment\n\nLeave a Comment", "Leave a Reply\n\nName *\n\nWebsite"])
+def test_a_form_is_no_comment(form: str) -> None:
+    thread = read_text(f"A title here\n\n{BODY}\n\n{form}")
+    assert [u.id for u in spoken(thread)] == ["post"]
+    assert furniture(thread) == form.split("\n\n")
+
+
+def test_a_form_link_over_the_story_does_not_hide_it() -> None:
+    thread = read_text(f"Leave a comment\n\nA title here\n\n{BODY} {BODY}\n\n{BODY}")
+    assert BODY in by_id(thread)["post"].text
+
+
+def test_a_bullet_list_in_the_post_stays_in_the_post() -> None:
+    thread = read_text(f"A title here\n\n{BODY}\n\n  • Speed\n\n    none\n\n  • Manners\n\n    none\n\n{BODY}")
+    assert [u.id for u in spoken(thread)] == ["post"]
+    assert "Manners" in by_id(thread)["post"].text
+
+
+def test_plain_blocks_under_a_heading() -> None:
+    thread = read_text(
+        f"A title here\n\n{BODY}\n\n2 Comments\n\nAda Bell\nMarch 3, 2012 at 5:14 pm\n\nThey never called.\n\nReply\n\n"
+        "Tom says:\n\nThey called me at once."
+    )
+    assert [(u.author, u.text, u.time) for u in spoken(thread)[1:]] == [
+        (Author("Ada Bell"), "They never called.", "2012-03-03T17:14:00"),
+        (Author("Tom"), "They called me at once.", None),
+    ]
+
+
+def test_a_count_that_does_not_fit_is_said() -> None:
+    thread = read_text(f"A title here\n\n{BODY}\n\n5 comments\n\n  1. Ada says:\n\n    They never called.")
+    assert thread.claimed == 5
+    assert thread.confidence == 0.6
+    assert thread.warnings == ("the page states 5 comments, 1 were found",)
+
+
+def test_text_without_words_is_an_error() -> None:
+    with pytest.raises(InputError) as caught:
+        read_text(" -- \n ...", name="dots.txt")
+    assert (caught.value.code, caught.value.field) == ("empty_file", "dots.txt")

@@ -22,7 +22,9 @@ _DEALINGS = re.compile(
     r"received|booked|flew|leased|subscribed|waited|been (?:a )?(?:customer|client|waiting)|got (?:a|my|our)|"
     r"took (?:it|my|the)|sent (?:it|them|mine)|spoke|filed|contacted)\b"
     r"|\b(?:mine|my|our|ours) (?:\w+ ){0,3}(?:broke|failed|died|stopped|leaked|arrived|was|got|is|caught)\b"
-    r"|\b(?:called|contacted|told|sent|gave|offered|refunded|charged|emailed|apologi[sz]ed to) (?:me|us)\b"
+    r"|\b(?:called|rang|phoned|contacted|told|sent|gave|offered|refunded|charged|e-?mailed|wrote(?: to)?|helped|answered|"
+    r"ignored|promised|asked|paid|owes?|lied to|treated|apologi[sz]ed to) (?:me|us)\b"
+    r"|\bwe had (?:the|a|an|one) "
     r"|\bi'?m (?:on|with) my (?:\w+) \w+"
     r"|\b(?:happened|same) (?:to|with|for) (?:me|us|mine|ours)\b|\b(?:mine|ours|me) too\b|\bsame (?:\w+ )?here\b"
     r"|\bmy (?:order|account|bill|claim|contract|refund|replacement|case|complaint|booking|subscription)\b",
@@ -39,11 +41,12 @@ _COMPANY = re.compile(
 _COMPANY_NAME = re.compile(
     r"\b(?:support|customer (?:care|service|relations)|care team|official|helpdesk|community manager)\b", re.I
 )
+_AFFILIATION = re.compile(r"[(\[]([\w&.' -]{2,40})[)\]]\s*$|(?:,| at | from | @)\s*([A-Z][\w&.'-]+)\s*$")
 _EXPERT = re.compile(
     r"\bconsult(?:ant|ing|ancy)\b|\bworking (?:inside|in the industry)\b|\bas an? (?:\w+ )?"
     r"(?:expert|analyst|consultant|journalist|marketer|lawyer|engineer|professional)\b"
     r"|\b(?:brands?|companies|businesses|organi[sz]ations|firms) (?:should|must|need|could|can|that|who)\b"
-    r"|\bcustomer (?:experience|loyalty|service)\b.{0,60}\b(?:brands?|compan(?:y|ies)|marketing|businesse?s?)\b"
+    r"|\bi (?:advise|consult|work with)\b|\bcustomer (?:experience|loyalty|service)\b.{0,60}\b(?:brands?|compan(?:y|ies)|marketing|businesse?s?)\b"
     r"|\b(?:keynote|speaker|author of|our software|my book)\b",
     re.IGNORECASE,
 )
@@ -74,18 +77,22 @@ def author_key(utterance: Utterance) -> str:
 
 
 def decide_role(
-    utterances: Sequence[Utterance], probabilities: Sequence[Mapping[str, float]], brand: str | None = None
+    utterances: Sequence[Utterance],
+    probabilities: Sequence[Mapping[str, float]],
+    brand: str | None = None,
+    subject: str = "",
 ) -> RoleDecision:
     """Role of the author of at least one utterance.
 
-    probabilities: of the roles as the document head sees each utterance. Odds multiply: the head's view (averaged by
-    length), the prior of the place and the signals found in the wording.
+    probabilities: of the roles as the document head sees each utterance. subject: title, address and post of the
+    thread, where a company that somebody carries in their name ("Ann (Brightpot)") would be mentioned. Odds multiply:
+    the head's view (averaged by length), the prior of the place and the signals found in the wording.
     """
     if any("company" in u.flags for u in utterances):
         return RoleDecision("company", 1.0, "marked as the company's account by the page")
     odds = _mean(probabilities, [len(u.text) for u in utterances])
     place = _place(utterances)
-    found = list(_signals(utterances, brand))
+    found = _signals(utterances, brand, subject)
     for factors in (PLACE[place], *(FACTORS[signal] for signal in found)):
         odds = {role: p * factors.get(role, 1.0) for role, p in odds.items()}
     total = sum(odds.values())
@@ -105,7 +112,18 @@ def _place(utterances: Sequence[Utterance]) -> str:
     return "review" if alone else "comment"
 
 
-def _signals(utterances: Sequence[Utterance], brand: str | None) -> list[str]:
+def _same(name: str, brand: str | None) -> bool:
+    return brand is not None and brand.casefold() in name.casefold()
+
+
+def _affiliated(name: str, brand: str | None, subject: str) -> bool:
+    """Whether the name ends with a company that the thread is about."""
+    found = _AFFILIATION.search(name)
+    house = next(filter(None, found.groups()), "").strip().casefold() if found else ""
+    return bool(house) and house in (brand or subject).casefold()
+
+
+def _signals(utterances: Sequence[Utterance], brand: str | None, subject: str) -> list[str]:
     text = "\n".join(u.text for u in utterances)
     names = {u.author.name for u in utterances if u.author}
     signals = []
@@ -116,7 +134,7 @@ def _signals(utterances: Sequence[Utterance], brand: str | None) -> list[str]:
         signals.append("no dealings of their own")
     if _COMPANY.search(text) and not dealings:
         signals.append("speaks for the company")
-    if any(_COMPANY_NAME.search(n) or (brand and brand.casefold() in n.casefold()) for n in names):
+    if any(_COMPANY_NAME.search(n) or _affiliated(n, brand, subject) or _same(n, brand) for n in names):
         signals.append("named like a company account")
     if _EXPERT.search(text):
         signals.append("speaks as an expert")

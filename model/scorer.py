@@ -103,7 +103,8 @@ class Scorer:
         cleaned = clean(thread)
         kept = cleaned.thread.utterances
         scored = dict(zip((u.id for u in kept), self.read_texts([u.text for u in kept]), strict=True))
-        cases = [self._case(group, scored, thread.brand) for group in by_author(kept)]
+        subject = " ".join(filter(None, (thread.title, thread.url, *(u.text for u in kept if u.kind == "post"))))
+        cases = [self._case(group, scored, thread.brand, subject) for group in by_author(kept)]
         roles = {uid: case.role for case in cases for uid in case.utterances}
         utterances = [_scored_utterance(u, scored[u.id], roles) for u in kept]
         return Report(
@@ -153,9 +154,9 @@ class Scorer:
             return "low_evidence", "nothing is said about what the company did", loyalty
         return "ok", None, loyalty
 
-    def _case(self, group: Sequence[Utterance], scored: dict[str, Scored], brand: str | None) -> Case:
+    def _case(self, group: Sequence[Utterance], scored: dict[str, Scored], brand: str | None, subject: str) -> Case:
         texts = [_attributed(scored[u.id], u.id) for u in group]
-        decision = decide_role(group, [t.reading.role for t in texts], brand)
+        decision = decide_role(group, [t.reading.role for t in texts], brand, subject)
         worst = max(texts, key=lambda t: 1 - t.reading.failure["none"]).reading
         status, reason, loyalty = self._judged(decision, texts)
         return Case(

@@ -37,6 +37,20 @@ def test_the_company_is_known_by_its_wording_or_its_name(text, name):
     assert role(text, name=name, probabilities=EVEN) == "company"
 
 
+@pytest.mark.parametrize(
+    ("name", "subject", "expected"),
+    [
+        ("Anna (Brewster)", "My Brewster kettle leaked", "company"),
+        ("Anna, Brewster", "My Brewster kettle leaked", "company"),
+        ("Anna (Leeds)", "My Brewster kettle leaked", "customer"),
+    ],
+)
+def test_a_company_in_the_name_counts_where_the_thread_is_about_it(name, subject, expected):
+    utterance = Utterance("1", "I sent you a mail about it.", author=Author(name), parent="0")
+    found = decide_role([utterance], [MOSTLY_CUSTOMER], subject=subject)
+    assert (found.role == "company") == (expected == "company")
+
+
 def test_a_flag_of_the_page_decides():
     assert role("I bought one too.", flags=("company",)) == "company"
 

@@ -22,8 +22,8 @@ _DEALINGS = re.compile(
     r"received|booked|flew|leased|subscribed|waited|been (?:a )?(?:customer|client|waiting)|got (?:a|my|our)|"
     r"took (?:it|my|the)|sent (?:it|them|mine)|spoke|filed|contacted)\b"
     r"|\b(?:mine|my|our|ours) (?:\w+ ){0,3}(?:broke|failed|died|stopped|leaked|arrived|was|got|is|caught)\b"
-    r"|\b(?:called|rang|phoned|contacted|told|sent|gave|offered|refunded|charged|e-?mailed|wrote(?: to)?|helped|answered|"
-    r"ignored|promised|asked|paid|owes?|lied to|treated|apologi[sz]ed to) (?:me|us)\b"
+    r"|\b(?:called|rang|phoned|contacted|told|sent|gave|offered|refunded|charged|e-?mailed|wrote(?: to)?|helped|"
+    r"answered|ignored|promised|asked|paid|owes?|lied to|treated|apologi[sz]ed to) (?:me|us)\b"
     r"|\bwe had (?:the|a|an|one) "
     r"|\bi'?m (?:on|with) my (?:\w+) \w+"
     r"|\b(?:happened|same) (?:to|with|for) (?:me|us|mine|ours)\b|\b(?:mine|ours|me) too\b|\bsame (?:\w+ )?here\b"
@@ -46,7 +46,8 @@ _EXPERT = re.compile(
     r"\bconsult(?:ant|ing|ancy)\b|\bworking (?:inside|in the industry)\b|\bas an? (?:\w+ )?"
     r"(?:expert|analyst|consultant|journalist|marketer|lawyer|engineer|professional)\b"
     r"|\b(?:brands?|companies|businesses|organi[sz]ations|firms) (?:should|must|need|could|can|that|who)\b"
-    r"|\bi (?:advise|consult|work with)\b|\bcustomer (?:experience|loyalty|service)\b.{0,60}\b(?:brands?|compan(?:y|ies)|marketing|businesse?s?)\b"
+    r"|\bi (?:advise|consult|work with)\b"
+    r"|\bcustomer (?:experience|loyalty|service)\b.{0,60}\b(?:brands?|compan(?:y|ies)|marketing|businesse?s?)\b"
     r"|\b(?:keynote|speaker|author of|our software|my book)\b",
     re.IGNORECASE,
 )

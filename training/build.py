@@ -31,7 +31,7 @@ from model.segment import tokenize
 from model.torch_encoder import TorchEncoder
 from model.types import BundleInfo
 from training import calibrate, evaluate, loyalty
-from training.data import conduct_examples, digest, load
+from training.data import conduct_examples, digest
 from training.export import export
 from training.network import Network
 
@@ -67,9 +67,9 @@ def empty_fit(features: tuple[str, ...]) -> Fit:
 
 def fit_temperature(bundle: Bundle, source: str) -> float:
     """Temperature of the sentiment head on development data, through the 8-bit graph."""
-    rows = load(source)
-    labels = np.asarray([SENTIMENT.index(label) for label in rows["label"]])
-    tokenized = tokenize(list(rows["text"]), bundle.tokenizer, bundle.max_tokens)
+    rows = evaluate.labelled(Path(source))
+    labels = np.asarray([SENTIMENT.index(r["label"]) for r in rows])
+    tokenized = tokenize([r["text"] for r in rows], bundle.tokenizer, bundle.max_tokens)
     keep = np.asarray([len(t.ids) > 0 for t in tokenized])
     states = encode_texts([t for t in tokenized if len(t.ids)], bundle.encoder)
     logits = bundle.sentiment.logits(np.stack([s.mean(axis=0) for s in states]))
@@ -184,7 +184,7 @@ def build(run: Path, data: Path, out: Path, version: str, *, limit: int) -> dict
             scorer,
             TorchEncoder(out, ids, device="cpu"),
             bundle.sentiment,
-            list(load(str(data / "sentiment/dev.parquet")).shuffle(seed=3).select(range(2000))["text"]),
+            [r["text"] for r in loyalty.sample(data / "sentiment/dev.parquet", 2000)],
         ),
     }
     write_manifest(out, version, special, figures, record, data, len(examples))

@@ -7,7 +7,8 @@ the weights of the features. Research enters as weak Gaussian priors and a few h
 
 import json
 import random
-from collections.abc import Sequence
+import re
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ PRIORS = {
     "solved:no": (-0.5, 0.6),
     "speed:fast": (0.4, 0.6),
     "speed:slow": (-0.4, 0.6),
+    "failure": (-0.3, 0.5),
     "severity": (-0.7, 0.5),
     "repeat_failure:yes": (-0.8, 0.6),
     "promise:broken": (-0.5, 0.6),
@@ -43,6 +45,7 @@ SIGNS = {
     "solved:no": -1,
     "speed:fast": 1,
     "speed:slow": -1,
+    "failure": -1,
     "severity": -1,
     "repeat_failure:yes": -1,
     "promise:broken": -1,
@@ -108,9 +111,25 @@ def _answered(features: CaseFeatures) -> bool:
     )
 
 
-def recommend_examples(scorer: Scorer, path: Path, limit: int | None = None) -> list[Example]:
-    """Reviews with `recommended` 0 or 1."""
-    rows = sample(path, limit)
+def normalised(text: str) -> str:
+    """Letters and digits in lower case: what makes two copies of a review the same."""
+    return " ".join(re.findall(r"\w+", text.casefold()))
+
+
+def unseen(rows: Sequence[dict[str, Any]], seen: Set[str]) -> list[dict[str, Any]]:
+    """Rows whose text, with or without the title, is not among the normalised texts `seen`."""
+    return [
+        r
+        for r in rows
+        if not {normalised(r["text"]), normalised(f"{r.get('title') or ''} {r['text']}"), normalised(_titled(r))} & seen
+    ]
+
+
+def recommend_examples(
+    scorer: Scorer, path: Path, limit: int | None = None, seen: Set[str] = frozenset()
+) -> list[Example]:
+    """Reviews with `recommended` 0 or 1; normalised texts in `seen` are left out."""
+    rows = unseen(sample(path, limit), seen)
     features = read_masked(scorer, [_titled(r) for r in rows])
     return [
         Example(f, "recommend", r["company"], 2, -1, int(r["recommended"]), _answered(f))
@@ -118,9 +137,9 @@ def recommend_examples(scorer: Scorer, path: Path, limit: int | None = None) -> 
     ]
 
 
-def stars_examples(scorer: Scorer, path: Path, limit: int | None = None) -> list[Example]:
-    """Reviews with 1 to 5 stars: up to 2 negative, 3 mixed, from 4 positive."""
-    rows = sample(path, limit)
+def stars_examples(scorer: Scorer, path: Path, limit: int | None = None, seen: Set[str] = frozenset()) -> list[Example]:
+    """Reviews with 1 to 5 stars: up to 2 negative, 3 mixed, from 4 positive; texts in `seen` are left out."""
+    rows = unseen(sample(path, limit), seen)
     features = read_masked(scorer, [_titled(r) for r in rows])
     outcome = [0 if r["rating"] <= 2 else 1 if r["rating"] < 4 else 2 for r in rows]
     return [

@@ -3,6 +3,7 @@
 Long posts are read whole: sentences are packed into windows in order, and every token belongs to one window.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,6 +14,8 @@ from sentencex import segment
 from tokenizers import Encoding, Tokenizer
 
 Span = tuple[int, int]
+
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -73,8 +76,10 @@ def pack(lengths: Sequence[int], limit: int) -> list[Span]:
 
 def tokenize(texts: Sequence[str], tokenizer: Tokenizer, max_tokens: int) -> list[TokenizedText]:
     """Sentences, tokens and windows of each text; a window holds at most `max_tokens` tokens without special ones."""
-    encodings = tokenizer.encode_batch(list(texts), add_special_tokens=False)
-    return [_one(text, encoding, max_tokens) for text, encoding in zip(texts, encodings, strict=True)]
+    # Half of a surrogate pair is no character; the stand-in has the same length, so offsets stay true.
+    whole = [_LONE_SURROGATE.sub("\ufffd", text) for text in texts]
+    encodings = tokenizer.encode_batch(whole, add_special_tokens=False)
+    return [_one(text, encoding, max_tokens) for text, encoding in zip(whole, encodings, strict=True)]
 
 
 def _one(text: str, encoding: Encoding, max_tokens: int) -> TokenizedText:

@@ -60,3 +60,8 @@ def test_offsets_count_characters_not_bytes():
     (found,) = tokenize([text], fake_tokenizer(), 10)
     words = [text[a:b] for a, b in found.offsets]
     assert words == ["Café", "crème", "brûlée", "—", "great", "."]
+
+
+def test_half_a_surrogate_pair_does_not_stop_a_text():
+    (found,) = tokenize(["great \ud83d refund"], fake_tokenizer(), 10)
+    assert found.offsets.tolist() == [[0, 5], [6, 7], [8, 14]]

@@ -90,7 +90,10 @@ KINDS: tuple[Callable[[str, random.Random], str], ...] = (typos, case, punctuati
 
 def corpus(data: Path) -> list[str]:
     """Different texts of every source, in a fixed order."""
-    files = [data / "sentiment" / "train.parquet", *(data / "loyalty" / f"{n}_train.parquet" for n in ("stars", "recommend"))]
+    files = [
+        data / "sentiment" / "train.parquet",
+        *(data / "loyalty" / f"{n}_train.parquet" for n in ("stars", "recommend")),
+    ]
     texts = [t for file in files for t in pq.read_table(file, columns=["text"]).column("text").to_pylist()]
     for file in sorted((data / "threads" / "spam").glob("*.jsonl")):
         texts += [json.loads(line)["text"] for line in file.read_text(encoding="utf-8").splitlines()]

@@ -7,176 +7,176 @@ Set against false unions: two people taken for one would share a case and a loya
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Final
 
 from model.types import Author, Utterance
 
-_AFFILIATION: Final = re.compile(
-    r"^(?P<name>.+?)\s*(?:[(\[](?P<inner>[^)\]]+)[)\]]|(?:,|\||@|\s[-\u2013\u2014]|\s(?:at|from|of))\s+(?P<outer>.+))\s*$",
+_HOUSE: Final = re.compile(
+    r"(?P<name>.*?\w.*?)\s*(?:[(\[](?P<inner>[^)\]]+)[)\]]|(?:,|\||@|\s[-\u2013\u2014|@]|\s(?:at|from))\s+(?P<outer>.+))",
     re.IGNORECASE,
 )
-_SAYS: Final = re.compile(r"\s+(?:says|said|writes|wrote)\s*:?\s*$", re.IGNORECASE)
-_NOBODY: Final = frozenset(
-    "anonymous anonym anon anonymus guest gast unknown deleted removed none user visitor reader customer member admin "
-    "a customer a reader a guest a user a google user google user amazon customer kindle customer verified buyer "
-    "verified customer name withheld no name noname nobody n a na me".split()
-) | frozenset(
-    "a customer,a reader,a guest,a user,a google user,google user,amazon customer,kindle customer,verified buyer,"
-    "verified customer,deleted user,name withheld,no name,n a".split(",")
+_SAYS: Final = re.compile(r"\s+(?:says|said|writes|wrote)\s*:?\s*$|\s*:\s*$", re.IGNORECASE)
+_NOBODY: Final = re.compile(
+    r"(?:an? )?(?:anonymous|anonym|anon|guest|gast|unknown|deleted|removed|deleted user|none|null|user|visitor|"
+    r"reader|(?:amazon |kindle |verified )?customer|member|google user|verified buyer|name withheld|no ?name|nobody|"
+    r"author)|n a"
 )
+"""Names that everybody may have."""
 _PROFILE: Final = re.compile(
-    r"/(?:users?|u|profiles?|people|members?|authors?|in|channel|commenters?|accounts?|by)/[^/]+|/@[^/]+"
-    r"|[?&](?:id|u|uid|user|userid|user_id|author|member)=[^&]+|/profile\.php\?",
+    r"/(?:users?|u|profiles?|people|members?|authors?|in|channel|commenters?|accounts?|by)/[^/]+"
+    r"|^(?:twitter|x|facebook|instagram|github|medium|youtube|disqus|gravatar|myspace|flickr|pinterest)\.com/[^/]+"
+    r"|/@[^/]+|[?&](?:id|u|uid|user|userid|user_id|author|member)=[^&]+",
     re.IGNORECASE,
 )
-_PLATFORMS: Final = (
-    "twitter.com x.com facebook.com instagram.com github.com medium.com youtube.com disqus.com linkedin.com "
-    "gravatar.com blogger.com plus.google.com myspace.com flickr.com tumblr.com pinterest.com reddit.com "
-    "news.ycombinator.com openid.aol.com"
-).split()
-_NOISE: Final = re.compile(r"(?:[?&](?:utm_\w+|fbclid|ref|source)=[^&#]*)+", re.IGNORECASE)
+"""What follows the host where an address is one person's."""
+_TRACKING: Final = re.compile(r"(?:[?&](?:utm_\w+|fbclid|ref|source)=[^&#]*)+|#.*$", re.IGNORECASE)
+_LONGEST: Final = 200
+"""Characters of a name that are read."""
+_MOST_ALIKE: Final = 100
+"""People of one name in a thread above which nobody is joined, so that a crafted page can't make the work quadratic."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Name:
-    """A name as it is compared: words without case, accents and points; house: what stands in brackets behind it."""
+class _Identity:
+    """A name and an address as they are compared. house: the company or place behind the name."""
 
     words: tuple[str, ...]
-    house: str | None
-
-    @property
-    def full(self) -> bool:
-        return len(self.words) > 1
-
-    @property
-    def text(self) -> str:
-        return " ".join(self.words)
+    house: str
+    url: str
 
 
 def author_keys(utterances: Sequence[Utterance]) -> dict[str, str]:
-    """Author's key for every utterance's id; the same key, the same author. Keys are names made readable.
+    """The author's key for the id of every utterance: the same key, the same author. Keys are readable names.
 
     One author are: the same name but for case, points and accents; a name of two words or more with and without a
-    company behind it; everyone behind one profile's address; names that begin alike behind one address; the author of
-    the post as the page marks them. Nobody's names ("Anonymous") and no name at all are an author each.
+    company behind it; everyone at the address of one profile; names that begin alike at one address; whoever the page
+    marks as the author of the post. Where no name is known, or one that anybody may have ("Anonymous"), each utterance
+    has an author of its own.
     """
-    people = _People()
+    groups = _Groups()
+    said: dict[_Identity, list[str]] = defaultdict(list)
+    labels: dict[str, str] = {}
     for utterance in utterances:
-        people.add(utterance)
-    return people.keys()
+        identity = _identity(utterance.author)
+        labels[utterance.id] = _label(utterance, identity)
+        if identity is not None and (identity.url or not _is_nobody(identity)):
+            said[identity].append(utterance.id)
+    for ids in said.values():
+        groups.join(ids)
+    for one, other in _links(list(said)):
+        groups.join([said[one][0], said[other][0]])
+    groups.join([u.id for u in utterances if "post_author" in u.flags])
+    return _named([(u.id, groups.first(u.id), labels[u.id]) for u in utterances])
 
 
-def same_url(one: str, other: str) -> bool:
-    """Whether two addresses are the same but for scheme, www, trailing slash, case of the host and tracking."""
-    return _bare(one) == _bare(other)
+def bare_url(url: str) -> str:
+    """The address without scheme, www, trailing slash, tracking and fragment, case folded."""
+    bare = re.sub(r"^(?:https?:)?//(?:www\.)?|^www\.", "", url.strip(), flags=re.IGNORECASE)
+    return _TRACKING.sub("", bare).rstrip("/").casefold()
 
 
-class _People:
-    """Utterances joined to authors step by step (union-find)."""
+class _Groups:
+    """Ids joined step by step."""
 
     def __init__(self) -> None:
         self._parent: dict[str, str] = {}
-        self._order: list[str] = []
-        self._labels: dict[str, str] = {}
-        self._names: dict[_Name, list[tuple[str, str | None]]] = defaultdict(list)
-        self._urls: dict[str, list[tuple[str, _Name]]] = defaultdict(list)
-        self._post_authors: list[str] = []
 
-    def add(self, utterance: Utterance) -> None:
-        """Notes an utterance and who is named as its author."""
-        key, author = utterance.id, utterance.author
-        self._parent[key] = key
-        self._order.append(key)
-        if "post_author" in utterance.flags:
-            self._post_authors.append(key)
-        if author is None:
-            self._labels[key] = "post author" if "post_author" in utterance.flags else f"author of {key}"
-            return
-        name, url = _name(author), _bare(author.url) if author.url else None
-        nobody = not name.words or name.text in _NOBODY
-        self._labels[key] = f"{name.text or author.name} of {key}" if nobody else _label(name)
-        if not nobody:
-            self._names[name].append((key, url))
-        if url:
-            self._urls[url].append((key, name))
-
-    def keys(self) -> dict[str, str]:
-        """The key of each utterance: the label of the author's first one, numbered where two authors share it."""
-        self._join_marked()
-        self._join_addresses()
-        for entries in self._names.values():
-            self._join_name(entries)
-        self._join_houses()
-        taken: dict[str, int] = defaultdict(int)
-        result: dict[str, str] = {}
-        named: dict[str, str] = {}
-        for key in self._order:
-            root = self._root(key)
-            if root not in named:
-                label = self._labels[key]
-                taken[label] += 1
-                named[root] = label if taken[label] == 1 else f"{label} ({taken[label]})"
-            result[key] = named[root]
-        return result
-
-    def _join_marked(self) -> None:
-        self._join(self._post_authors)
-
-    def _join_addresses(self) -> None:
-        """A profile is one person; a site may be a company's, so there the names must agree."""
-        for url, entries in self._urls.items():
-            for n, (key, name) in enumerate(entries):
-                other = next((k for k, o in entries[:n] if _is_profile(url) or _begin_alike(name, o)), None)
-                if other is not None:
-                    self._join([other, key])
-
-    def _join_name(self, entries: Sequence[tuple[str, str | None]]) -> None:
-        """One name is one person unless addresses speak against it; then who gives none stays alone."""
-        groups: list[list[tuple[str, str | None]]] = []
-        full = len(self._name_of(entries).words) > 1
-        for key, url in entries:
-            if url is None:
-                continue
-            group = next((g for g in groups if all(_may_be_one(url, u or "", full) for _, u in g)), None)
-            if group is None:
-                groups.append([(key, url)])
-            else:
-                group.append((key, url))
-        without = [key for key, url in entries if url is None]
-        for group in groups:
-            self._join([key for key, _ in group])
-        self._join(without)
-        if without and len({self._root(group[0][0]) for group in groups}) == 1:
-            self._join([groups[0][0][0], without[0]])
-
-    def _name_of(self, entries: Sequence[tuple[str, str | None]]) -> _Name:
-        return next(name for name, listed in self._names.items() if listed is entries)
-
-    def _join_houses(self) -> None:
-        """ "Ann B (Brightpot)" is "Ann B", unless there is an "Ann B (Kettleco)" too. "Ann (Leeds)" may be any Ann."""
-        by_words: dict[tuple[str, ...], list[_Name]] = defaultdict(list)
-        for name in self._names:
-            by_words[name.words].append(name)
-        for words, names in by_words.items():
-            if len(words) < 2 or len(names) != 2 or all(n.house for n in names):
-                continue
-            entries = [e for n in names for e in self._names[n]]
-            urls = [u for _, u in entries if u]
-            if all(_may_be_one(urls[0], u, True) for u in urls[1:]):
-                self._join([key for key, _ in entries])
-
-    def _join(self, keys: Iterable[str]) -> None:
-        first: str | None = None
-        for key in keys:
-            if first is None:
-                first = self._root(key)
-            else:
-                self._parent[self._root(key)] = first
-
-    def _root(self, key: str) -> str:
-        while self._parent[key] != key:
-            self._parent[key] = self._parent[self._parent[key]]
-            key = self._parent[key]
+    def first(self, key: str) -> str:
+        """The id that stands for the group."""
+        while (parent := self._parent.get(key, key)) != key:
+            key = parent
         return key
+
+    def join(self, keys: Sequence[str]) -> None:
+        """Makes one group of all of them."""
+        for key in keys[1:]:
+            one, other = self.first(keys[0]), self.first(key)
+            if one != other:
+                self._parent[other] = one
+
+
+def _named(entries: Sequence[tuple[str, str, str]]) -> dict[str, str]:
+    """Keys for (id, group, label): the label of the group's first, with a number where another author has the same."""
+    times: dict[str, int] = defaultdict(int)
+    named: dict[str, str] = {}
+    for _, group, label in entries:
+        if group not in named:
+            times[label] += 1
+            named[group] = label if times[label] == 1 else f"{label} ({times[label]})"
+    return {key: named[group] for key, group, _ in entries}
+
+
+def _label(utterance: Utterance, identity: _Identity | None) -> str:
+    if identity is None:
+        return "post author" if "post_author" in utterance.flags else f"author of {utterance.id}"
+    if _is_nobody(identity) and not identity.url:
+        return f"{' '.join(identity.words) or 'author'} of {utterance.id}"
+    return " ".join([*identity.words, identity.house]).strip() or identity.url
+
+
+def _identity(author: Author | None) -> _Identity | None:
+    if author is None or not (author.name.strip() or author.url):
+        return None
+    name = _SAYS.sub("", " ".join(unicodedata.normalize("NFKC", author.name[:_LONGEST]).split()))
+    found = _HOUSE.fullmatch(name)
+    house = (found["inner"] or found["outer"]) if found else ""
+    return _Identity(_words(found["name"] if found else name), " ".join(_words(house)), bare_url(author.url or ""))
+
+
+def _words(name: str) -> tuple[str, ...]:
+    """Without case, accents and points. Names written without letters ("***") stay as they are."""
+    plain = "".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c)).casefold()
+    return tuple(re.findall(r"\w+", re.sub(r"['\u2019]", "", plain))) or tuple(plain.split())
+
+
+def _is_nobody(identity: _Identity) -> bool:
+    return not identity.words or _NOBODY.fullmatch(" ".join(identity.words)) is not None
+
+
+def _links(identities: Sequence[_Identity]) -> Iterator[tuple[_Identity, _Identity]]:
+    """Pairs that are one person."""
+    by_url: dict[str, list[_Identity]] = defaultdict(list)
+    by_words: dict[tuple[str, ...], list[_Identity]] = defaultdict(list)
+    for identity in identities:
+        if identity.url:
+            by_url[identity.url].append(identity)
+        if not _is_nobody(identity):
+            by_words[identity.words].append(identity)
+    for url, alike in by_url.items():
+        if _PROFILE.search(url):
+            yield from ((alike[0], other) for other in alike[1:])
+        elif len(alike) <= _MOST_ALIKE:
+            # The address may be a company's, which its people share.
+            yield from (pair for pair in combinations(alike, 2) if _begin_alike(pair[0].words, pair[1].words))
+    for alike in by_words.values():
+        if len(alike) <= _MOST_ALIKE:
+            yield from _one_person(alike)
+
+
+def _one_person(alike: Sequence[_Identity]) -> list[tuple[_Identity, _Identity]]:
+    """Links within one name, where nothing is left open: of two people called so, a third mention may be either."""
+    pairs = list(combinations(alike, 2))
+    if all(_may_be_one(*pair) for pair in pairs):
+        return pairs
+    return [(one, other) for one, other in pairs if one.url and one.url == other.url]
+
+
+def _may_be_one(one: _Identity, other: _Identity) -> bool:
+    full = len(one.words) > 1
+    if one.house != other.house and not (full and "" in (one.house, other.house)):
+        return False
+    if "" in (one.url, other.url) or one.url == other.url:
+        return True
+    if one.url.partition("/")[0] == other.url.partition("/")[0]:
+        return not (_PROFILE.search(one.url) and _PROFILE.search(other.url))
+    return full
+
+
+def _begin_alike(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Whether names may be one person's at one address: "ann", "ann b", "a baker", "annbaker"."""
+    if not one or not other or "".join(one) == "".join(other):
+        return bool(one and other)
+    return all(a == b or (1 in (len(a), len(b)) and a[0] == b[0]) for a, b in zip(one, other, strict=False))

@@ -79,6 +79,10 @@ def normalised(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
+def _words(text: str) -> list[str]:
+    return _NOT_A_WORD.sub(" ", text).split()
+
+
 def find_copies(items: Sequence[Item], near_from: float = NEAR_FROM) -> list[Copy]:
     """Every text that repeats an earlier one, by rising index; what it repeats is never itself in the list.
 
@@ -96,10 +100,10 @@ def find_copies(items: Sequence[Item], near_from: float = NEAR_FROM) -> list[Cop
     texts = [normalised(item.text) for item in items]
     found = {copy.index: copy for copy in _exact(items, texts)}
     rest = [n for n, item in enumerate(items) if item.near and n not in found and len(texts[n]) > SHORT]
+    words = {n: " ".join(_words(texts[n][:_HEAD])) for n in rest}
+    rest = [n for n in rest if len(words[n]) > SHORT // 2]  # what is left is signs and little else
     if len(rest) > 1:
-        words = [" ".join(_NOT_A_WORD.sub(" ", texts[n][:_HEAD]).split()) for n in rest]
-        lengths = [len(texts[n]) for n in rest]
-        for near in _near(words, lengths, near_from):
+        for near in _near([words[n] for n in rest], [len(texts[n]) for n in rest], near_from):
             found[rest[near.index]] = Copy(rest[near.index], rest[near.of], near.score, "near")
     # The original of an exact copy may have turned out to be a near copy itself.
     settled = (_settled(copy, found, texts) for copy in found.values())
@@ -156,8 +160,7 @@ def _signatures(words: Sequence[str]) -> NDArray[np.uint32]:
 def _chunk_signatures(words: Sequence[str]) -> NDArray[np.uint32]:
     letters = np.frombuffer("".join(words).encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
     sizes = np.asarray([len(w) for w in words])
-    # A text without five letters has no piece; it gets those of its neighbour's end and fails the comparison.
-    pieces = np.maximum(sizes - _PIECE + 1, 0)
+    pieces = sizes - _PIECE + 1
     hashes = _rolled(letters, _PIECE)
     starts = np.cumsum(sizes) - sizes
     kept = np.concatenate([hashes[s : s + p] for s, p in zip(starts, pieces, strict=True)])
@@ -182,13 +185,14 @@ def _candidates(signatures: NDArray[np.uint32]) -> Pairs:
     Of a large group with one band each text is paired with the first and the two before it only, so that neither a
     template that thousands share nor a crafted page makes the work quadratic.
     """
-    found = np.unique(np.concatenate([_band_pairs(signatures, band) for band in range(_BANDS)]))
+    found: NDArray[np.int64] = np.unique(np.concatenate([_band_pairs(signatures, band) for band in range(_BANDS)]))
     pairs = np.stack([found >> np.int64(32), found & np.int64(0xFFFFFFFF)], axis=1)
     agree = [
         (signatures[part[:, 0]] == signatures[part[:, 1]]).mean(axis=1) >= _ALIKE
         for part in np.array_split(pairs, len(pairs) // 100_000 + 1)
     ]
-    return pairs[np.concatenate(agree)]
+    kept: Pairs = pairs[np.concatenate(agree)]
+    return kept
 
 
 def _band_pairs(signatures: NDArray[np.uint32], band: int) -> NDArray[np.int64]:
@@ -205,8 +209,9 @@ def _band_pairs(signatures: NDArray[np.uint32], band: int) -> NDArray[np.int64]:
     start = np.maximum.accumulate(np.where(first, position, 0))
     partners = [start, position - 1, position - 2]
     pairs = [order[p >= start].astype(np.int64) << 32 | order[p[p >= start]] for p in partners]
-    joined = np.concatenate(pairs)
-    return joined[joined >> 32 != joined & 0xFFFFFFFF]
+    joined: NDArray[np.int64] = np.concatenate(pairs)
+    joined = joined[joined >> 32 != joined & 0xFFFFFFFF]
+    return joined
 
 
 def _compared(
@@ -285,11 +290,7 @@ def _page_index(pages: Sequence[str]) -> tuple[Hashes, NDArray[np.int32]]:
 
 
 def _shingles(text: str) -> Hashes:
-    return _rolled(np.asarray([_word_hash(w) for w in _words(text)], dtype=np.uint64), _SHINGLE)
-
-
-def _words(text: str) -> list[str]:
-    return _NOT_A_WORD.sub(" ", normalised(text)).split()
+    return _rolled(np.asarray([_word_hash(w) for w in _words(normalised(text))], dtype=np.uint64), _SHINGLE)
 
 
 @lru_cache(maxsize=100_000)

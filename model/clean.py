@@ -14,14 +14,17 @@ from typing import Final
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 from model.authors import author_keys
-from model.clean_spam import SPAM_FROM, Spam, spam
+from model.clean_spam import SPAM_FROM, spam
 from model.near_duplicates import Item, Kind, find_copies, find_quotes
 from model.read_post import is_boilerplate
+from model.spam_model import load_spam_model
 from model.types import Cleaned, Dropped, Thread, Utterance
 
 _NEAR: Final = 95.0
 """Likeness, 0 to 100, from which two texts of one thread are merged; higher than where copies are only labelled."""
 _LINKBACKS: Final = ("pingback", "trackback")
+
+_VIDEO: Final = re.compile(r"^(?:https?:)?//(?:www\.|m\.)?(?:youtube\.com|youtu\.be)/", re.IGNORECASE)
 
 _LANGUAGE_LETTERS: Final = 20
 _LANGUAGE_FLOOR: Final = 0.9
@@ -48,6 +51,7 @@ def clean(thread: Thread) -> Cleaned:
     becomes the copy that stays; a parent that was dropped otherwise becomes its nearest ancestor that stays.
     """
     dropped: dict[str, Dropped] = {}
+    video = _under_a_video(thread)
     for utterance in thread.utterances:
         reason, detail = _unusable(utterance)
         if reason is not None:
@@ -58,15 +62,18 @@ def clean(thread: Thread) -> Cleaned:
         dropped[double.id] = Dropped(double, "duplicate", duplicate_of=original.id, detail=detail)
         copies[original.id] = copies.get(original.id, 1) + 1
     for utterance in candidates:
-        if utterance.id not in dropped and (found := _spam_in(utterance)) is not None:
-            dropped[utterance.id] = Dropped(utterance, "spam", detail=str(found))
-    kept = [_kept(u, _parent(u, dropped), copies.get(u.id, 1)) for u in thread.utterances if u.id not in dropped]
+        if utterance.id not in dropped and (found := _spam_in(utterance, video)) is not None:
+            dropped[utterance.id] = Dropped(utterance, "spam", detail=found)
+    stay = [u for u in thread.utterances if u.id not in dropped]
+    kept = [_kept(u, _parent(u, dropped), copies.get(u.id, 1), _doubt(u, video)) for u in stay]
     ordered = tuple(dropped[u.id] for u in thread.utterances if u.id in dropped)
     return Cleaned(replace(thread, utterances=tuple(kept)), ordered)
 
 
-def _kept(utterance: Utterance, parent: str | None, copies: int) -> Utterance:
+def _kept(utterance: Utterance, parent: str | None, copies: int, doubt: str | None) -> Utterance:
     flags = list(utterance.flags)
+    if doubt is not None:
+        flags.append(doubt)
     if copies > 1:
         flags.append(f"merged:{copies}")
     code = language(utterance.text)
@@ -124,12 +131,39 @@ def _doubles(utterances: Sequence[Utterance]) -> Iterator[tuple[Utterance, Utter
         yield comments[copy.index], comments[copy.of], found
 
 
-def _spam_in(utterance: Utterance) -> Spam | None:
-    """What makes an utterance spam, None where it isn't. The post, its author and quotes are never spam by wording."""
-    if utterance.kind in ("post", "quote", "pingback", "trackback") or "post_author" in utterance.flags:
+def _spam_in(utterance: Utterance, video: bool) -> str | None:
+    """What makes an utterance spam, None where it isn't. The post is never spam.
+
+    Its author, quotes and linkbacks are none by their wording. The model decides under videos only, see
+    model.spam_model.
+    """
+    if utterance.kind == "post":
+        return None
+    if "spam" in utterance.flags:
+        return "marked as spam where it comes from"
+    if utterance.kind in ("quote", *_LINKBACKS) or "post_author" in utterance.flags:
         return None
     found = spam(utterance.text)
-    return found if found.score >= SPAM_FROM else None
+    if found.score >= SPAM_FROM:
+        return str(found)
+    if video and utterance.kind == "comment":
+        model = load_spam_model()
+        read = model.score(utterance.text, video=True)
+        return str(read) if read.score >= model.drop_from else None
+    return None
+
+
+def _doubt(utterance: Utterance, video: bool) -> str | None:
+    """A flag for a comment that stays on a page and reads like advertising."""
+    if video or utterance.kind != "comment" or "post_author" in utterance.flags:
+        return None
+    model = load_spam_model()
+    score = model.score(utterance.text).score
+    return f"maybe_spam:{score:.2f}" if score >= model.flag_from else None
+
+
+def _under_a_video(thread: Thread) -> bool:
+    return "youtube" in thread.adapter or _VIDEO.search(thread.url or "") is not None
 
 
 # ------------------------------------------------------------------------------------------------------- many threads

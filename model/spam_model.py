@@ -13,6 +13,7 @@ import unicodedata
 import zlib
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -44,7 +45,13 @@ _SCALE: Final = 3.0
 _CHARS: Final = 2000
 _PIECES: Final = (3, 4, 5)
 _REASONS: Final = 3
+_WORTH_NAMING: Final = 0.1
+"""Contribution to the logit below which a sign or a word is no reason."""
+_NO_REASON: Final = ("length", "sum of the signs", "words said once")
+"""Manners that say nothing to a reader."""
 _URL: Final = re.compile(r"https?://\S+|www\.\S+", re.IGNORECASE)
+_LINK: Final = "url"
+"""The word that stands for every address."""
 _TOKEN: Final = re.compile(r"\w+|[!?.]+")
 
 
@@ -106,7 +113,12 @@ class SpamModel:
     def save(self, path: Path) -> None:
         """Writes the file that `load_spam_model` reads; weights in half precision."""
         tensors = {name: getattr(self, name).astype(np.float16) for name in ("hashed", "hand", "hand_page")}
-        numbers = {"bias": self.bias, "bias_page": self.bias_page, "drop_from": self.drop_from, "flag_from": self.flag_from}
+        numbers = {
+            "bias": self.bias,
+            "bias_page": self.bias_page,
+            "drop_from": self.drop_from,
+            "flag_from": self.flag_from,
+        }
         save_file(tensors, path, {"numbers": json.dumps(numbers), "hand": json.dumps(HAND)})
 
 
@@ -126,10 +138,10 @@ def features(text: str) -> Features:
     found = dict(signs(text))
     text = unicodedata.normalize("NFKC", text[:_CHARS])
     hand = np.asarray([*(float(name in found) for name in SIGNS), *_manners(text, sum(found.values()))], np.float32)
-    plain = re.sub(r"\d", "0", _URL.sub(" url ", text)).casefold()
+    plain = re.sub(r"\d", "0", _URL.sub(f" {_LINK} ", text)).casefold()
     tokens = _TOKEN.findall(plain)
     # Of two with one hash the last is named; which one, nobody can tell.
-    spoken = [*tokens, *map(" ".join, zip(tokens, tokens[1:], strict=False))]
+    spoken = [*tokens, *map(" ".join, pairwise(tokens))]
     pieces = {
         padded[n : n + size]
         for word in set(plain.split())
@@ -166,8 +178,9 @@ def _hash(piece: str) -> int:
 
 
 def _reasons(found: Features, spoken: NDArray[np.float32], hand: NDArray[np.float32]) -> tuple[str, ...]:
-    """The signs and words with the largest contributions, three of each at most; "length" says nothing to a reader."""
-    named = sorted(zip(hand.tolist(), HAND, strict=True), reverse=True)
-    told = [name for value, name in named if value > 0 and name not in ("length", "sum of the signs")][:_REASONS]
-    words = sorted(zip(spoken.tolist(), found.words.values(), strict=False), reverse=True)[:_REASONS]
-    return (*told, *(f'"{word}"' for value, word in words if value > 0))
+    """The signs and words with the largest contributions, three of each at most."""
+    made = sorted(zip(hand.tolist(), HAND, strict=True), reverse=True)
+    told = [name for value, name in made if value >= _WORTH_NAMING and name not in _NO_REASON][:_REASONS]
+    named_words = sorted(zip(spoken.tolist(), found.words.values(), strict=False), reverse=True)
+    words = [f'"{word}"' for value, word in named_words if value >= _WORTH_NAMING and _LINK not in word.split()]
+    return (*told, *words[:_REASONS])

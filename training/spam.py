@@ -50,7 +50,9 @@ def labelled(data: Path) -> Labelled:
     """Every comment to train on. FileNotFoundError where a file is missing."""
     rows: list[tuple[str, str, str, int]] = []
     for name, place in (("youtube_spam_uci", "video"), ("datacamp_comment_spam", "article")):
-        rows += [(r["text"], place, r["thread"], r["label"]) for r in _lines(data / "threads" / "spam" / f"{name}.jsonl")]
+        rows += [
+            (r["text"], place, r["thread"], r["label"]) for r in _lines(data / "threads" / "spam" / f"{name}.jsonl")
+        ]
     rows += [(text, "genuine", f"genuine {n}", 0) for n, text in enumerate(genuine(data))]
     texts, places, groups, labels = zip(*rows, strict=True)
     return Labelled(texts, np.asarray(places), np.asarray(groups), np.asarray(labels))

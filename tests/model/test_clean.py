@@ -164,6 +164,40 @@ def test_what_customers_and_companies_say_is_no_spam(text: str) -> None:
     assert spam(text).score < SPAM_FROM
 
 
+def test_what_an_export_marks_as_spam_is_spam() -> None:
+    result = cleaned(
+        said("a", "Lovely.", flags=("spam",)), said("b", "A blog links here.", kind="pingback", flags=("spam",))
+    )
+    assert {d.utterance.id: d.reason for d in result.dropped} == {"a": "spam", "b": "spam"}
+    assert all("marked" in (d.detail or "") for d in result.dropped)
+
+
+VIDEO_PITCH = "check it out guys, my band made a new track, please share, follow on facebook http://songs.example/ann"
+
+
+@pytest.mark.parametrize(("url", "adapter"), [("https://www.youtube.com/watch?v=1", "given"), (None, "youtube")])
+def test_under_a_video_the_model_drops_with_its_reasons(url: str | None, adapter: str) -> None:
+    assert spam(VIDEO_PITCH).score < SPAM_FROM
+    thread = Thread("t", (Utterance("p", "A song.", "post"), said("a", VIDEO_PITCH)), url=url, adapter=adapter)
+    (found,) = clean(thread).dropped
+    assert found.reason == "spam"
+    assert "reads like advertising" in (found.detail or "")
+    assert '"' in (found.detail or "")
+
+
+def test_on_other_pages_the_model_only_flags() -> None:
+    result = cleaned(said("a", VIDEO_PITCH), said("b", LONG))
+    assert kept(result) == ["p", "a", "b"]
+    (flag,) = result.thread.utterances[1].flags
+    assert flag.startswith("maybe_spam:")
+    assert result.thread.utterances[2].flags == ()
+
+
+def test_the_author_of_the_post_is_not_suspected() -> None:
+    result = cleaned(said("a", VIDEO_PITCH, flags=("post_author",)))
+    assert result.thread.utterances[1].flags == ("post_author",)
+
+
 @pytest.mark.parametrize(
     ("text", "code"),
     [

@@ -15,7 +15,8 @@ from typing import Final
 from model.types import Author, Utterance
 
 _HOUSE: Final = re.compile(
-    r"(?P<name>.*?\w.*?)\s*(?:[(\[](?P<inner>[^)\]]+)[)\]]|(?:,|\||@|\s[-\u2013\u2014|@]|\s(?:at|from))\s+(?P<outer>.+))",
+    r"(?P<name>.*?\w.*?)(?:\s*[(\[](?P<inner>[^)\]]+)[)\]]"
+    r"|(?:\s*[,|]\s+|\s[-\u2013\u2014]\s+|\s@\s*|\s(?:at|from)\s+)(?P<outer>.+))",
     re.IGNORECASE,
 )
 _SAYS: Final = re.compile(r"\s+(?:says|said|writes|wrote)\s*:?\s*$|\s*:\s*$", re.IGNORECASE)
@@ -149,8 +150,10 @@ def _links(identities: Sequence[_Identity]) -> Iterator[tuple[_Identity, _Identi
         if _PROFILE.search(url):
             yield from ((alike[0], other) for other in alike[1:])
         elif len(alike) <= _MOST_ALIKE:
-            # The address may be a company's, which its people share.
-            yield from (pair for pair in combinations(alike, 2) if _begin_alike(pair[0].words, pair[1].words))
+            pairs = list(combinations(alike, 2))
+            # Where other names stand there too it is a company's address, or the page's own, and says nothing.
+            if all(_begin_alike(one.words, other.words) for one, other in pairs):
+                yield from pairs
     for alike in by_words.values():
         if len(alike) <= _MOST_ALIKE:
             yield from _one_person(alike)

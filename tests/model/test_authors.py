@@ -26,6 +26,9 @@ def together(*people: tuple[str, str | None] | str) -> bool:
         ("Ann Baker", "Ann Baker, Brightpot"),
         ("Ann Baker", "Ann Baker @ Brightpot"),
         ("Ann Baker", "Ann Baker at Brightpot"),
+        ("Ann Baker", "Ann Baker @brightpot"),
+        ("Ann Baker", "Ann Baker | Brightpot"),
+        ("Ann Baker", "Ann Baker - Brightpot"),
         ("Ann Baker", "Ann Baker [author]"),
         ("Ann  Baker", "ANN BAKER says:"),
         ("Jos\u00e9 Mu\u00f1oz", "Jose Munoz"),
@@ -115,6 +118,18 @@ def test_the_same_mention_stays_one_author_among_namesakes() -> None:
         ]
     )
     assert keys["1"] == keys["3"] != keys["2"]
+
+
+def test_an_address_that_others_share_joins_nobody() -> None:
+    people = ("Ann", "Ann Baker", "Tom Hill")
+    keys = author_keys([said(name, name, "https://brightpot.example/team") for name in people])
+    assert len(set(keys.values())) == 3
+
+
+def test_a_long_crafted_name_is_read_in_time() -> None:
+    began = time.perf_counter()
+    author_keys([said(str(n), "a " * 5000 + "(" * 5000) for n in range(50)])
+    assert time.perf_counter() - began < 2
 
 
 def test_names_and_addresses_chain() -> None:

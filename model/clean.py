@@ -1,29 +1,30 @@
 """Takes out of a thread what nobody should score: doubles, spam, boilerplate, empty and deleted comments.
 
-Nothing is lost silently: whatever does not stay is handed back with the reason and what was found.
+Nothing is lost silently: whatever does not stay is handed back with the reason and what was found. What repeats another
+thread stays, with a label.
 """
 
 import re
 import unicodedata
-import zlib
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
-from rapidfuzz.fuzz import ratio
 
-from model.clean_spam import SPAM_FROM, Spam, spam
+from model.authors import author_keys
+from model.clean_spam import SPAM_FROM, spam
+from model.near_duplicates import Item, Kind, find_copies, find_quotes
 from model.read_post import is_boilerplate
-from model.types import Author, Cleaned, Dropped, Thread, Utterance
+from model.spam_model import load_spam_model
+from model.types import Cleaned, Dropped, Thread, Utterance
 
 _NEAR: Final = 95.0
-"""rapidfuzz ratio, 0 to 100, from which two texts of one thread are the same."""
-_NEAR_LENGTH: Final = 40
-"""Characters up to which only texts of one author are merged: many people write "Good"."""
-_MAX_COMPARED: Final = 40
-"""Candidates that one text is compared with, so that crafted pages can't make the work quadratic."""
+"""Likeness, 0 to 100, from which two texts of one thread are merged; higher than where copies are only labelled."""
+_LINKBACKS: Final = ("pingback", "trackback")
+
+_VIDEO: Final = re.compile(r"^(?:https?:)?//(?:www\.|m\.)?(?:youtube\.com|youtu\.be)/", re.IGNORECASE)
 
 _LANGUAGE_LETTERS: Final = 20
 _LANGUAGE_FLOOR: Final = 0.9
@@ -50,6 +51,7 @@ def clean(thread: Thread) -> Cleaned:
     becomes the copy that stays; a parent that was dropped otherwise becomes its nearest ancestor that stays.
     """
     dropped: dict[str, Dropped] = {}
+    video = _under_a_video(thread)
     for utterance in thread.utterances:
         reason, detail = _unusable(utterance)
         if reason is not None:
@@ -60,15 +62,18 @@ def clean(thread: Thread) -> Cleaned:
         dropped[double.id] = Dropped(double, "duplicate", duplicate_of=original.id, detail=detail)
         copies[original.id] = copies.get(original.id, 1) + 1
     for utterance in candidates:
-        if utterance.id not in dropped and (found := _spam_in(utterance)) is not None:
-            dropped[utterance.id] = Dropped(utterance, "spam", detail=str(found))
-    kept = [_kept(u, _parent(u, dropped), copies.get(u.id, 1)) for u in thread.utterances if u.id not in dropped]
+        if utterance.id not in dropped and (found := _spam_in(utterance, video)) is not None:
+            dropped[utterance.id] = Dropped(utterance, "spam", detail=found)
+    stay = [u for u in thread.utterances if u.id not in dropped]
+    kept = [_kept(u, _parent(u, dropped), copies.get(u.id, 1), _doubt(u, video)) for u in stay]
     ordered = tuple(dropped[u.id] for u in thread.utterances if u.id in dropped)
     return Cleaned(replace(thread, utterances=tuple(kept)), ordered)
 
 
-def _kept(utterance: Utterance, parent: str | None, copies: int) -> Utterance:
+def _kept(utterance: Utterance, parent: str | None, copies: int, doubt: str | None) -> Utterance:
     flags = list(utterance.flags)
+    if doubt is not None:
+        flags.append(doubt)
     if copies > 1:
         flags.append(f"merged:{copies}")
     code = language(utterance.text)
@@ -112,73 +117,119 @@ def _says_something(text: str) -> bool:
 # ------------------------------------------------------------------------------------------------------------- doubles
 
 
-def normalised(text: str) -> str:
-    """The text as it is compared: NFKC, case folded, white space as one space."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-
-
-def _same_author(one: Author | None, other: Author | None) -> bool:
-    """Whether names are equal, case folded, and no URL speaks against it; two unnamed authors may be one."""
-    if one is None or other is None:
-        return one is other
-    if normalised(one.name) != normalised(other.name):
-        return False
-    return one.url is None or other.url is None or _bare_url(one.url) == _bare_url(other.url)
-
-
-def _bare_url(url: str) -> str:
-    return re.sub(r"^(?:https?:)?//", "", url.strip(), flags=re.IGNORECASE).rstrip("/").casefold()
-
-
-def _doubles(utterances: list[Utterance]) -> Iterator[tuple[Utterance, Utterance, str]]:
+def _doubles(utterances: Sequence[Utterance]) -> Iterator[tuple[Utterance, Utterance, str]]:
     """Pairs of a double and the earlier utterance that stays, with what was found. The post is never a double."""
-    exact: dict[str, list[Utterance]] = {}
-    sketches: dict[int, list[int]] = {}
-    kept: list[tuple[Utterance, str]] = []
-    for utterance in utterances:
-        if utterance.kind == "post":
-            continue
-        text = normalised(utterance.text)
-        same = exact.get(text, [])
-        original = next((u for u in same if _same_author(u.author, utterance.author) or len(text) > _NEAR_LENGTH), None)
-        if original is not None:
-            yield utterance, original, "the same text"
-            continue
-        # Linkbacks from different places carry the post's title and differ in a word or two.
-        sketch = _sketch(text) if len(text) > _NEAR_LENGTH and utterance.kind not in ("pingback", "trackback") else ()
-        near = _nearest(text, sketch, sketches, kept)
-        if near is not None:
-            yield utterance, near[0], f"the same text but for spelling ({near[1]:.0f} of 100 alike)"
-            continue
-        exact.setdefault(text, []).append(utterance)
-        kept.append((utterance, text))
-        for value in sketch:
-            sketches.setdefault(value, []).append(len(kept) - 1)
+    comments = [u for u in utterances if u.kind != "post"]
+    keys = author_keys(comments)
+    # Linkbacks from different places carry the post's title and differ in a word or two.
+    items = [Item(u.text, keys[u.id], near=u.kind not in _LINKBACKS) for u in comments]
+    for copy in find_copies(items, _NEAR):
+        if copy.kind == "exact":
+            found = "the same text"
+        else:
+            found = f"the same text but for spelling ({copy.score:.0f} of 100 alike)"
+        yield comments[copy.index], comments[copy.of], found
 
 
-def _sketch(text: str) -> tuple[int, ...]:
-    """The 16 smallest hashes of the 5-character pieces: texts that are nearly the same share some of them."""
-    head = text[:4000].encode()
-    return tuple(sorted({zlib.crc32(head[n : n + 5]) for n in range(len(head) - 4)})[:16])
+def _spam_in(utterance: Utterance, video: bool) -> str | None:
+    """What makes an utterance spam, None where it isn't. The post is never spam.
 
-
-def _nearest(
-    text: str, sketch: tuple[int, ...], sketches: Mapping[int, list[int]], kept: list[tuple[Utterance, str]]
-) -> tuple[Utterance, float] | None:
-    candidates = sorted({index for value in sketch for index in sketches.get(value, ())[:_MAX_COMPARED]})
-    for index in candidates[:_MAX_COMPARED]:
-        likeness = ratio(text, kept[index][1], score_cutoff=_NEAR)
-        if likeness >= _NEAR and len(kept[index][1]) > _NEAR_LENGTH:
-            return kept[index][0], likeness
+    Its author, quotes and linkbacks are none by their wording. The model decides under videos only, see
+    model.spam_model.
+    """
+    if utterance.kind == "post":
+        return None
+    if "spam" in utterance.flags:
+        return "marked as spam where it comes from"
+    if utterance.kind in ("quote", *_LINKBACKS) or "post_author" in utterance.flags:
+        return None
+    found = spam(utterance.text)
+    if found.score >= SPAM_FROM:
+        return str(found)
+    if video and utterance.kind == "comment":
+        model = load_spam_model()
+        read = model.score(utterance.text, video=True)
+        return str(read) if read.score >= model.drop_from else None
     return None
 
 
-def _spam_in(utterance: Utterance) -> Spam | None:
-    """What makes an utterance spam, None where it isn't. The post, its author and quotes are never spam."""
-    if utterance.kind in ("post", "quote", "pingback", "trackback") or "post_author" in utterance.flags:
+def _doubt(utterance: Utterance, video: bool) -> str | None:
+    """A flag for a comment that stays on a page and reads like advertising."""
+    if video or utterance.kind != "comment" or "post_author" in utterance.flags:
         return None
-    found = spam(utterance.text)
-    return found if found.score >= SPAM_FROM else None
+    model = load_spam_model()
+    score = model.score(utterance.text).score
+    return f"maybe_spam:{score:.2f}" if score >= model.flag_from else None
+
+
+def _under_a_video(thread: Thread) -> bool:
+    return "youtube" in thread.adapter or _VIDEO.search(thread.url or "") is not None
+
+
+# ------------------------------------------------------------------------------------------------------- many threads
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """An utterance that says again what stands in another thread.
+
+    thread, of_thread: positions in the sequence that was given. utterance, of: ids there. score: likeness, 0 to 100.
+    """
+
+    thread: int
+    utterance: str
+    of_thread: int
+    of: str
+    score: float
+    kind: Kind
+
+
+def clean_threads(threads: Sequence[Thread]) -> tuple[list[Cleaned], list[Repeat]]:
+    """Each thread cleaned on its own, and what stays in one and repeats another, so that it can be counted once.
+
+    A repetition is kept and flagged "copy:KIND:THREAD/UTTERANCE" with the ids of what it repeats: of copies the first
+    in order has no flag, of a comment and a quotation of it the comment. InputError where more than
+    model.near_duplicates.MAX_TEXTS utterances stay.
+    """
+    cleaned = [clean(thread) for thread in threads]
+    spoken = [(n, u) for n, c in enumerate(cleaned) for u in c.thread.utterances]
+    # Python's sort keeps the order within each half.
+    spoken.sort(key=lambda entry: _is_quotation(entry[1]))
+    repeats = sorted(_repeats(spoken), key=lambda r: r.thread)
+    flags: dict[tuple[int, str], str] = {
+        (r.thread, r.utterance): f"copy:{r.kind}:{cleaned[r.of_thread].thread.id}/{r.of}" for r in repeats
+    }
+    return [_flagged(c, n, flags) for n, c in enumerate(cleaned)], repeats
+
+
+def _is_quotation(utterance: Utterance) -> bool:
+    return utterance.kind == "quote" or "quoted" in utterance.flags
+
+
+def _repeats(spoken: Sequence[tuple[int, Utterance]]) -> Iterator[Repeat]:
+    copies = find_copies([Item(u.text, near=u.kind not in _LINKBACKS) for _, u in spoken])
+    for copy in copies:
+        (place, utterance), (of_place, of) = spoken[copy.index], spoken[copy.of]
+        if place != of_place:
+            kind = "quote" if _is_quotation(utterance) else copy.kind
+            yield Repeat(place, utterance.id, of_place, of.id, copy.score, kind)
+    known = {copy.index for copy in copies}
+    texts = [entry for n, entry in enumerate(spoken) if n not in known]
+    posts = [entry for entry in texts if entry[1].kind == "post"]
+    quotes = find_quotes(
+        [u.text for _, u in texts], [u.text for _, u in posts], [place for place, _ in texts], [p for p, _ in posts]
+    )
+    for quote in quotes:
+        (place, utterance), (of_place, of) = texts[quote.index], posts[quote.of]
+        yield Repeat(place, utterance.id, of_place, of.id, quote.score, "quote")
+
+
+def _flagged(cleaned: Cleaned, place: int, flags: Mapping[tuple[int, str], str]) -> Cleaned:
+    marked = tuple(
+        replace(u, flags=(*u.flags, flag)) if (flag := flags.get((place, u.id))) and flag not in u.flags else u
+        for u in cleaned.thread.utterances
+    )
+    return replace(cleaned, thread=replace(cleaned.thread, utterances=marked))
 
 
 # ------------------------------------------------------------------------------------------------------------ language

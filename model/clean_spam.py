@@ -97,6 +97,17 @@ _SIGNS: Final = (
 _COMPILED: Final = tuple(
     (name, weight, re.compile(pattern, re.IGNORECASE | re.DOTALL)) for name, weight, pattern in _SIGNS
 )
+SIGNS: Final = (
+    *(name for name, _, _ in _SIGNS),
+    "a link",
+    "many links in few words",
+    "hotlines on offer",
+    "a telephone service on offer",
+    "general praise around it",
+    "nothing but a link",
+    "own dealings with a company",
+)
+"""Everything that `signs` may find."""
 _SUPPORT_NUMBER: Final = re.compile(
     r"\b(?:support|customer (?:care|service|support)|help ?line|help ?desk|toll[- ]free|tech(?:nical)? support"
     r"|reservations?|phone|contact|airlines?)(?: phone| telephone| toll[- ]free| helpline)? number\b",
@@ -139,13 +150,19 @@ def spam(text: str) -> Spam:
 
     A company's answer with a link or a telephone number, or a customer's, stays below SPAM_FROM.
     """
+    found = signs(text)
+    return Spam(sum(weight for _, weight in found), tuple(name for name, _ in found))
+
+
+def signs(text: str) -> list[tuple[str, float]]:
+    """What was found in a text, each as a name of SIGNS and its weight."""
     text = text.replace("\u2019", "'").replace("&#39;", "'").replace("&amp;", "&")[:6000]
     found = [(name, weight) for name, weight, pattern in _COMPILED if pattern.search(text)]
     links = len(_URL.findall(text))
     if links:
         found.append(("a link", 0.5))
     if links >= 4 and links * 12 > len(text.split()):
-        found.append((f"{links} links in {len(text.split())} words", 1.5))
+        found.append(("many links in few words", 1.5))
     numbers = len(_SUPPORT_NUMBER.findall(text))
     if numbers and (numbers >= 2 or _AT_YOUR_SERVICE.search(text)):
         found.append(("hotlines on offer", 3.5))
@@ -158,4 +175,4 @@ def spam(text: str) -> Spam:
     own = len(_OWN_EXPERIENCE.findall(text))
     if own and found:
         found.append(("own dealings with a company", -1.5 * min(own, 2)))
-    return Spam(sum(weight for _, weight in found), tuple(name for name, _ in found))
+    return found

@@ -70,13 +70,6 @@ class RoleDecision:
     reason: str
 
 
-def author_key(utterance: Utterance) -> str:
-    """Same key, same author: the name without case and spacing, or the utterance itself where no name is known."""
-    if utterance.author is None:
-        return "post author" if "post_author" in utterance.flags else f"author of {utterance.id}"
-    return " ".join(utterance.author.name.split()).casefold()
-
-
 def decide_role(
     utterances: Sequence[Utterance],
     probabilities: Sequence[Mapping[str, float]],

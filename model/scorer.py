@@ -5,12 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from model.authors import author_keys
 from model.bundle import Bundle, load_bundle
 from model.case import TextReading, case_features
 from model.clean import clean, language
 from model.codebook import SENTIMENT
 from model.encoder import States, encode_texts
-from model.roles import RoleDecision, author_key, decide_role
+from model.roles import RoleDecision, decide_role
 from model.segment import TokenizedText, tokenize
 from model.types import (
     BundleInfo,
@@ -188,9 +189,10 @@ class Scorer:
 
 def by_author(utterances: Sequence[Utterance]) -> list[list[Utterance]]:
     """Utterances of a thread grouped by author, in order of first appearance."""
+    keys = author_keys(utterances)
     groups: dict[str, list[Utterance]] = {}
     for utterance in utterances:
-        groups.setdefault(author_key(utterance), []).append(utterance)
+        groups.setdefault(keys[utterance.id], []).append(utterance)
     return list(groups.values())
 
 

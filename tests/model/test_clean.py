@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from model.clean import clean, language, normalised
+from model.clean import Repeat, clean, clean_threads, language
 from model.clean_spam import SPAM_FROM, spam
 from model.read import read_file
 from model.types import Author, Cleaned, Dropped, Thread, Utterance
@@ -164,6 +164,40 @@ def test_what_customers_and_companies_say_is_no_spam(text: str) -> None:
     assert spam(text).score < SPAM_FROM
 
 
+def test_what_an_export_marks_as_spam_is_spam() -> None:
+    result = cleaned(
+        said("a", "Lovely.", flags=("spam",)), said("b", "A blog links here.", kind="pingback", flags=("spam",))
+    )
+    assert {d.utterance.id: d.reason for d in result.dropped} == {"a": "spam", "b": "spam"}
+    assert all("marked" in (d.detail or "") for d in result.dropped)
+
+
+VIDEO_PITCH = "check it out guys, my band made a new track, please share, follow on facebook http://songs.example/ann"
+
+
+@pytest.mark.parametrize(("url", "adapter"), [("https://www.youtube.com/watch?v=1", "given"), (None, "youtube")])
+def test_under_a_video_the_model_drops_with_its_reasons(url: str | None, adapter: str) -> None:
+    assert spam(VIDEO_PITCH).score < SPAM_FROM
+    thread = Thread("t", (Utterance("p", "A song.", "post"), said("a", VIDEO_PITCH)), url=url, adapter=adapter)
+    (found,) = clean(thread).dropped
+    assert found.reason == "spam"
+    assert "reads like advertising" in (found.detail or "")
+    assert '"' in (found.detail or "")
+
+
+def test_on_other_pages_the_model_only_flags() -> None:
+    result = cleaned(said("a", VIDEO_PITCH), said("b", LONG))
+    assert kept(result) == ["p", "a", "b"]
+    (flag,) = result.thread.utterances[1].flags
+    assert flag.startswith("maybe_spam:")
+    assert result.thread.utterances[2].flags == ()
+
+
+def test_the_author_of_the_post_is_not_suspected() -> None:
+    result = cleaned(said("a", VIDEO_PITCH, flags=("post_author",)))
+    assert result.thread.utterances[1].flags == ("post_author",)
+
+
 @pytest.mark.parametrize(
     ("text", "code"),
     [
@@ -190,10 +224,6 @@ def test_cleaning_twice_changes_nothing() -> None:
     assert clean(once.thread) == Cleaned(once.thread, ())
 
 
-def test_normalised() -> None:
-    assert normalised("  ＧＯＯＤ\u00a0 Straße\n") == "good strasse"
-
-
 @pytest.mark.parametrize(
     ("name", "stay", "spam_id"), [("kettle-recall.html", 10, "comment-2113"), ("lift-outage.txt", 7, "comment-7")]
 )
@@ -213,3 +243,70 @@ def test_many_alike_texts_do_not_take_quadratic_time() -> None:
     result = clean(thread)
     assert len(result.thread.utterances) + len(result.dropped) == 600
     assert time.perf_counter() - began < 10
+
+
+# -------------------------------------------------------------------------------------------------------- many threads
+
+
+def thread(key: str, *utterances: Utterance, post: str = "A story of its own that nobody else tells.") -> Thread:
+    return Thread(key, (Utterance("p", f"{post} {key}", "post"), *utterances))
+
+
+def flags(results: list[Cleaned]) -> dict[str, tuple[str, ...]]:
+    return {f"{c.thread.id}/{u.id}": u.flags for c in results for u in c.thread.utterances if u.flags}
+
+
+def test_copies_across_threads_are_kept_and_labelled() -> None:
+    results, repeats = clean_threads(
+        [
+            thread("one", said("a", LONG, "Ann"), said("b", LONG, "Ann"), post="An oven."),
+            thread("two", said("a", LONG.replace("week", "wek"), "Bo"), post="A letter to somebody."),
+            thread("three", said("x", LONG, "Cy"), post="What happened in May."),
+        ]
+    )
+    assert [kept(r) for r in results] == [["p", "a"], ["p", "a"], ["p", "x"]]
+    assert flags(results) == {"one/a": ("merged:2",), "two/a": ("copy:near:one/a",), "three/x": ("copy:exact:one/a",)}
+    assert [(r.thread, r.utterance, r.of_thread, r.of, r.kind) for r in repeats] == [
+        (1, "a", 0, "a", "near"),
+        (2, "x", 0, "a", "exact"),
+    ]
+    assert all(95 < r.score <= 100 for r in repeats)
+
+
+def test_short_opinions_in_different_threads_are_opinions_of_their_own() -> None:
+    threads = [thread("one", said("a", "Good", "Ann")), thread("two", said("a", "Good", "Ann"), post="Something else.")]
+    results, repeats = clean_threads(threads)
+    assert repeats == []
+    assert results == [clean(t) for t in threads]
+
+
+def test_a_comment_inside_another_threads_post_is_a_quote() -> None:
+    quoting = thread(
+        "two", post=f"Somebody wrote “{LONG}” elsewhere, and I wonder what became of that oven in the end."
+    )
+    results, repeats = clean_threads([quoting, thread("one", said("a", LONG, "Ann"))])
+    assert repeats == [Repeat(1, "a", 0, "p", 100.0, "quote")]
+    assert flags(results) == {"one/a": ("copy:quote:two/p",)}
+
+
+def test_a_quotation_repeats_what_was_said_even_where_it_stands_first() -> None:
+    quoting = thread("two", Utterance("q", LONG, "quote", "p", flags=("quoted",)), post="On ovens.")
+    results, repeats = clean_threads([quoting, thread("one", said("a", LONG, "Ann"))])
+    assert repeats == [Repeat(0, "q", 1, "a", 100.0, "quote")]
+    assert flags(results) == {"two/q": ("quoted", "copy:quote:one/a")}
+
+
+def test_cleaning_threads_twice_changes_nothing() -> None:
+    once, repeats = clean_threads([thread("one", said("a", LONG)), thread("two", said("a", LONG), post="Else.")])
+    again, same = clean_threads([c.thread for c in once])
+    assert [c.thread for c in again] == [c.thread for c in once]
+    assert same == repeats
+
+
+def test_no_threads() -> None:
+    assert clean_threads([]) == ([], [])
+
+
+def test_one_person_under_two_names_is_one_when_merging_short_words() -> None:
+    assert kept(cleaned(said("a", "So sad.", "Ann B."), said("b", "so sad.", "ann b (Brightpot)"))) == ["p", "a"]
+    assert kept(cleaned(said("a", "So sad.", "Ann"), said("b", "So sad.", "Ann B."))) == ["p", "a", "b"]

@@ -60,6 +60,18 @@ def test_one_author_has_one_case_over_all_their_utterances(report):
     assert {c.utterance for c in case(report, "Ann").cues} == {"1", "6"}
 
 
+def test_one_person_under_two_names_has_one_case():
+    report = fake_scorer().score(
+        thread(
+            Utterance("1", "The kettle story.", kind="post", author=Author("Kim")),
+            comment("2", ANGRY, "Ann B."),
+            comment("3", "They never called me, either, and I own a kettle.", "ann b (Brightpot)"),
+            comment("4", "I bought a kettle and it was great, thank you.", "Ann"),
+        )
+    )
+    assert [c.utterances for c in report.cases] == [("1",), ("2", "3"), ("4",)]
+
+
 def test_customers_get_an_estimate_and_the_summary_ranks_them(report):
     assert case(report, "Ann").loyalty.index < case(report, "Bo").loyalty.index
     assert report.summary.customers == 2

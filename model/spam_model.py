@@ -1,0 +1,186 @@
+"""A linear model of advertising in comments: hashed pieces of words beside the signs of model.clean_spam.
+
+It finds what no rule was written for, and names the signs and the words of the comment that spoke for it. Under videos
+what it is nearly sure of is dropped. On other pages it orders comments well, but at a threshold that spares customers
+it finds next to nothing that the rules miss, so there it only flags: see benchmarks/spam.json. Trained by
+training.spam; the file holds weights by hash, no words.
+"""
+
+import json
+import math
+import re
+import unicodedata
+import zlib
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from model.clean_spam import SIGNS, signs
+
+MODEL_FILE: Final = Path(__file__).with_suffix(".safetensors")
+BUCKETS: Final = 1 << 16
+"""Hashes for words and as many again for pieces of words."""
+MANNERS: Final = (
+    "sum of the signs",
+    "length",
+    "capitals",
+    "digits",
+    "exclamation marks",
+    "a question",
+    "words said once",
+    "several lines",
+)
+HAND: Final = (*SIGNS, *MANNERS)
+"""Features made by hand, in the order of their weights."""
+
+_SCALE: Final = 3.0
+"""Length of the vector of hashed features, against about 1 for those made by hand."""
+_CHARS: Final = 2000
+_PIECES: Final = (3, 4, 5)
+_REASONS: Final = 3
+_WORTH_NAMING: Final = 0.1
+"""Contribution to the logit below which a sign or a word is no reason."""
+_NO_REASON: Final = ("length", "sum of the signs", "words said once")
+"""Manners that say nothing to a reader."""
+_URL: Final = re.compile(r"https?://\S+|www\.\S+", re.IGNORECASE)
+_LINK: Final = "url"
+"""The word that stands for every address."""
+_TOKEN: Final = re.compile(r"\w+|[!?.]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """A text as the model sees it.
+
+    words: hash of each word and pair of words in [0, BUCKETS), with the words. pieces: different hashes of their
+    pieces in [BUCKETS, 2 * BUCKETS). hand: values of HAND, most in [0, 1], *Shape:* (len(HAND),).
+    """
+
+    words: dict[int, str]
+    pieces: NDArray[np.int64]
+    hand: NDArray[np.float32]
+
+    def hashed(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Hashes and their values; words and pieces each have the same length as a vector in every text."""
+        words = np.fromiter(self.words, dtype=np.int64, count=len(self.words))
+        values = np.concatenate([np.full(len(part), _value(len(part)), np.float32) for part in (words, self.pieces)])
+        return np.concatenate([words, self.pieces]), values
+
+
+@dataclass(frozen=True, slots=True)
+class SpamScore:
+    """score in [0, 1], not a calibrated probability; reasons: what spoke for it most, strongest first."""
+
+    score: float
+    reasons: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"reads like advertising ({self.score:.3f}): {', '.join(self.reasons)}"
+
+
+@dataclass(frozen=True)
+class SpamModel:
+    """Weights of the features, the score from which a comment under a video is dropped and one on a page is flagged.
+
+    hashed: *Shape:* (2 * BUCKETS,). hand, hand_page: *Shape:* (len(HAND),), the second added on pages other than
+    videos, where advertisers write differently. bias, bias_page: added likewise.
+    """
+
+    hashed: NDArray[np.float32]
+    hand: NDArray[np.float32]
+    hand_page: NDArray[np.float32]
+    bias: float
+    bias_page: float
+    drop_from: float
+    flag_from: float
+
+    def score(self, text: str, *, video: bool = False) -> SpamScore:
+        """How much a comment reads like advertising. video: whether it stands under a video."""
+        found = features(text)
+        hashes, values = found.hashed()
+        spoken = self.hashed[hashes] * values
+        hand = found.hand * (self.hand if video else self.hand + self.hand_page)
+        logit = float(spoken.sum() + hand.sum()) + self.bias + (0.0 if video else self.bias_page)
+        return SpamScore(1 / (1 + math.exp(-max(min(logit, 50.0), -50.0))), _reasons(found, spoken, hand))
+
+    def save(self, path: Path) -> None:
+        """Writes the file that `load_spam_model` reads; weights in half precision."""
+        tensors = {name: getattr(self, name).astype(np.float16) for name in ("hashed", "hand", "hand_page")}
+        numbers = {
+            "bias": self.bias,
+            "bias_page": self.bias_page,
+            "drop_from": self.drop_from,
+            "flag_from": self.flag_from,
+        }
+        save_file(tensors, path, {"numbers": json.dumps(numbers), "hand": json.dumps(HAND)})
+
+
+@lru_cache(maxsize=1)
+def load_spam_model(path: Path = MODEL_FILE) -> SpamModel:
+    """The trained model. ValueError where the file was made for other features."""
+    with safe_open(path, framework="numpy") as file:
+        notes = file.metadata()
+        if tuple(json.loads(notes["hand"])) != HAND:
+            raise ValueError(f"{path.name} was trained on other features; train it again with training.spam")
+        tensors = {name: file.get_tensor(name).astype(np.float32) for name in ("hashed", "hand", "hand_page")}
+    return SpamModel(**tensors, **json.loads(notes["numbers"]))
+
+
+def features(text: str) -> Features:
+    """Features of a text; characters after the first 2,000 are left out."""
+    found = dict(signs(text))
+    text = unicodedata.normalize("NFKC", text[:_CHARS])
+    hand = np.asarray([*(float(name in found) for name in SIGNS), *_manners(text, sum(found.values()))], np.float32)
+    plain = re.sub(r"\d", "0", _URL.sub(f" {_LINK} ", text)).casefold()
+    tokens = _TOKEN.findall(plain)
+    # Of two with one hash the last is named; which one, nobody can tell.
+    spoken = [*tokens, *map(" ".join, pairwise(tokens))]
+    pieces = {
+        padded[n : n + size]
+        for word in set(plain.split())
+        for padded in (f" {word} ",)
+        for size in _PIECES
+        for n in range(len(padded) - size + 1)
+    }
+    hashes = np.fromiter((_hash(p) for p in pieces), dtype=np.int64, count=len(pieces))
+    return Features({_hash(w): w for w in spoken}, np.unique(hashes) + BUCKETS, hand)
+
+
+def _manners(text: str, signs_sum: float) -> tuple[float, ...]:
+    """Values of MANNERS."""
+    words = text.casefold().split()
+    length = max(len(text), 1)
+    return (
+        signs_sum / 3,
+        math.log1p(len(text)) / 5,
+        sum(map(str.isupper, text)) / length,
+        3 * sum(map(str.isdigit, text)) / length,
+        min(text.count("!"), 5) / 5,
+        float("?" in text),
+        len(set(words)) / max(len(words), 1),
+        float("\n" in text.strip()),
+    )
+
+
+def _value(count: int) -> float:
+    return _SCALE / math.sqrt(count) if count else 0.0
+
+
+def _hash(piece: str) -> int:
+    return zlib.crc32(piece.encode("utf-8", "surrogatepass")) % BUCKETS
+
+
+def _reasons(found: Features, spoken: NDArray[np.float32], hand: NDArray[np.float32]) -> tuple[str, ...]:
+    """The signs and words with the largest contributions, three of each at most."""
+    made = sorted(zip(hand.tolist(), HAND, strict=True), reverse=True)
+    told = [name for value, name in made if value >= _WORTH_NAMING and name not in _NO_REASON][:_REASONS]
+    named_words = sorted(zip(spoken.tolist(), found.words.values(), strict=False), reverse=True)
+    words = [f'"{word}"' for value, word in named_words if value >= _WORTH_NAMING and _LINK not in word.split()]
+    return (*told, *words[:_REASONS])

@@ -12,6 +12,7 @@ import networkx as nx
 from model.roles import author_key
 from model.trace_links import (
     JOINS_FROM,
+    LINKBACKS,
     Addresses,
     Companies,
     address_links,
@@ -44,7 +45,7 @@ SPREAD_AUTHORS: Final = 5
 COMPLAINS_FROM: Final = 0.6
 """Probability of negative sentiment from which a text counts as a complaint, in a story where a failure is told."""
 REGULAR: Final = 5
-"""Somebody who writes on more pages than this is a regular; that alone doesn't make their pages one story."""
+"""Somebody who writes on more pages than this is a regular, whose name says nothing about the spread of a story."""
 SAME_PERSON_JOINS: Final = 0.75
 """Identity from which the same author on two pages about the same company makes them one story."""
 _ORDER: Final = {
@@ -76,7 +77,9 @@ def trace(reports: Sequence[Report], anchors: Sequence[Sequence[Anchor]] = ()) -
     answered = frozenset(
         Place(i.place.page, i.utterance.parent) for i in items if i.scored.role == "company" and i.utterance.parent
     )
-    known = Known(by_place, cases, graph, reach(graph), answered)
+    titles = {name: _label(report) for name, report in zip(ids, reports, strict=True)}
+    borrowed = frozenset(e.source for e in edges if e.kind in ("retweet", "copy"))
+    known = Known(by_place, cases, graph, reach(graph), answered, borrowed, titles)
     people = [describe(number, group, known) for number, group in enumerate(groups, start=1)]
     numbers = {name: n for n, name in enumerate(ids)}
     companies = Companies([r.thread for r in reports], items, [p.name for p in people])
@@ -84,7 +87,7 @@ def trace(reports: Sequence[Report], anchors: Sequence[Sequence[Anchor]] = ()) -
     edges += _same_author(people, numbers, companies)
     edges += mention_links(items, people, author_of, numbers, companies, failures)
     edges.sort(key=lambda e: (numbers[e.source.page], numbers[e.target.page], _ORDER[e.kind], e.start or 0))
-    teller = _Teller(reports, ids, items, edges, people, author_of, cases)
+    teller = _Teller(titles, items, edges, author_of, cases)
     stories = teller.stories()
     story_of = {step.page: story.id for story in stories for step in story.steps}
     ranked = sorted(people, key=lambda p: (-p.priority, -(p.reach or 0), int(p.id[1:])))
@@ -97,6 +100,16 @@ def trace(reports: Sequence[Report], anchors: Sequence[Sequence[Anchor]] = ()) -
         bundle=reports[0].bundle if reports else None,
         warnings=(*addresses.shared, *(f"{ids[n]}: {w}" for n, r in enumerate(reports) for w in r.warnings)),
     )
+
+
+def _label(report: Report) -> str:
+    """What a page is called: its title, else the beginning of its first text, else its name."""
+    if report.thread.title or not report.utterances:
+        return report.thread.title or report.thread.url or report.thread.id
+    first = report.utterances[0].utterance
+    words = " ".join(first.text.split())
+    words = words if len(words) <= 60 else words[:59].rstrip() + "\u2026"
+    return f"{first.author.name}: {words}" if first.author else words
 
 
 def _unique(names: Sequence[str]) -> list[str]:
@@ -133,16 +146,28 @@ def moment(time: str | None) -> datetime | None:
 
 
 def _distinct(edges: Iterable[Edge]) -> list[Edge]:
-    """One edge of a kind between two places; a retweet is not reported as a copy of the same tweet once more."""
+    """One edge of a kind between two places.
+
+    A retweet isn't reported as a copy of the tweet or of its other retweets too, nor a doubtful link where a sure one
+    links the pages.
+    """
     best: dict[tuple[str, Place, Place], Edge] = {}
     for edge in edges:
         key = (edge.kind, edge.source, edge.target)
         if key not in best or best[key].confidence < edge.confidence:
             best[key] = edge
     retweets = {frozenset((e.source, e.target)) for e in best.values() if e.kind == "retweet"}
-    return [
-        e for e in best.values() if e.kind not in ("copy", "quote") or frozenset((e.source, e.target)) not in retweets
-    ]
+    linked = {(e.source.page, e.target.page) for e in best.values() if e.kind == "link" and e.joins}
+
+    passed_on = {e.source: e.target for e in best.values() if e.kind == "retweet"}
+
+    def doubled(edge: Edge) -> bool:
+        if edge.kind in ("copy", "quote"):
+            same = passed_on.get(edge.source, edge.source) == passed_on.get(edge.target, edge.target)
+            return same or frozenset((edge.source, edge.target)) in retweets
+        return edge.kind == "link" and not edge.joins and (edge.source.page, edge.target.page) in linked
+
+    return [e for e in best.values() if not doubled(e)]
 
 
 def _oriented(edges: Sequence[Edge]) -> list[Edge]:
@@ -177,12 +202,16 @@ def _heads(items: Sequence[Item], ids: Sequence[str]) -> dict[str, Place]:
 def _authors(
     items: Sequence[Item], edges: Sequence[Edge], heads: Mapping[str, Place]
 ) -> tuple[list[Group], dict[Place, str]]:
-    """People and who wrote where. What is shown as a quote was put there by the author of the post that holds it."""
+    """People and who wrote where.
+
+    What is shown as a quote was put there by the author of the post that holds it; a linkback was written by nobody.
+    """
     quotes = {e.source for e in edges if e.kind == "quote"}
-    own = [i for i in items if not (i.utterance.kind == "quote" and i.place in quotes)]
+    written = [i for i in items if i.utterance.kind not in LINKBACKS]
+    own = [i for i in written if not (i.utterance.kind == "quote" and i.place in quotes)]
     groups = same_people(own)
     author_of = {i.place: f"p{n}" for n, group in enumerate(groups, start=1) for i in group.items}
-    for item in items:
+    for item in written:
         holder = Place(item.place.page, item.utterance.parent) if item.utterance.parent else heads[item.place.page]
         if item.place not in author_of and holder in author_of:
             author_of[item.place] = author_of[holder]
@@ -190,17 +219,15 @@ def _authors(
 
 
 def _same_author(people: Sequence[Person], numbers: Mapping[str, int], companies: Companies) -> Iterator[Edge]:
+    """Edges from a person's later pages to the first; a regular's are left out, they would hide everything else."""
     for person in people:
+        if len(person.pages) > REGULAR:
+            continue
         first = next(p for p in person.places if p.page == person.pages[0])
         for page in person.pages[1:]:
             place = next(p for p in person.places if p.page == page)
             same = companies.same(numbers[first.page], numbers[page])
-            joins = (
-                same is not None
-                and person.role != "company"
-                and person.identity >= SAME_PERSON_JOINS
-                and len(person.pages) <= REGULAR
-            )
+            joins = same is not None and person.role != "company" and person.identity >= SAME_PERSON_JOINS
             about = same[1] if same else "no sign that both are about the same company"
             detail = f"{person.name} writes on both; {about}"
             yield Edge("same_author", place, first, person.identity, joins, False, detail=detail)
@@ -212,6 +239,7 @@ def _page(report: Report, name: str, items: Sequence[Item], story: str) -> Page:
     return Page(
         id=name,
         title=thread.title,
+        label=_label(report),
         url=thread.url,
         brand=thread.brand,
         adapter=thread.adapter,
@@ -233,23 +261,20 @@ class _Teller:
 
     def __init__(
         self,
-        reports: Sequence[Report],
-        ids: Sequence[str],
+        titles: Mapping[str, str],
         items: Sequence[Item],
         edges: Sequence[Edge],
-        people: Sequence[Person],
         author_of: Mapping[Place, str],
         cases: Mapping[Place, Case],
     ) -> None:
-        self.by_page: dict[str, list[Item]] = {name: [] for name in ids}
+        self.by_page: dict[str, list[Item]] = {name: [] for name in titles}
         for item in items:
             self.by_page[item.place.page].append(item)
-        self._titles = {n: r.thread.title or r.thread.url or n for n, r in zip(ids, reports, strict=True)}
+        self._titles = titles
         self._edges = edges
-        self._people = {p.id: p for p in people}
         self._author_of = author_of
         self._cases = cases
-        self._numbers = {name: n for n, name in enumerate(ids)}
+        self._numbers = {name: n for n, name in enumerate(titles)}
 
     def stories(self) -> list[Story]:
         """All stories, those with most pages first, then those with most utterances."""

@@ -33,6 +33,8 @@ ALL_PAIRS: Final = 8
 MAX_QUOTES: Final = 5
 """The sources that one utterance can quote; the ones with most words in common stay."""
 MAX_CANDIDATES: Final = 50
+LINKBACKS: Final = frozenset({"pingback", "trackback"})
+"""Kinds of utterances that say that another page cites this one; nobody wrote them here."""
 
 _URL: Final = re.compile(r"\bhttps?://[^\s<>\"'\u201c\u201d]+|\bwww\.[^\s<>\"'\u201c\u201d]+", re.IGNORECASE)
 _TRACKING: Final = re.compile(
@@ -115,7 +117,7 @@ def address_links(items: Sequence[Item], addresses: Addresses) -> Iterator[Edge]
     """Links by addresses in texts, by links of authors, and by the linkbacks that blogs leave."""
     for item in items:
         utterance = item.utterance
-        linkback = utterance.kind in ("pingback", "trackback")
+        linkback = utterance.kind in LINKBACKS
         if utterance.author and utterance.author.url and (found := addresses.find(utterance.author.url)):
             number, place = found
             if number != item.page and linkback:
@@ -140,17 +142,27 @@ def anchor_links(
     by_page: defaultdict[int, list[Item]] = defaultdict(list)
     for item in items:
         by_page[item.page].append(item)
+    # What a linkback links to cites this page; address_links has seen to it.
+    cited_by = {
+        normalise_url(i.utterance.author.url)
+        for i in items
+        if i.utterance.kind in LINKBACKS and i.utterance.author and i.utterance.author.url
+    }
     for number, links in enumerate(anchors):
         for anchor in links:
             found = addresses.find(anchor.href)
-            if found is None or found[0] == number:
+            if found is None or found[0] == number or normalise_url(anchor.href) in cited_by:
                 continue
-            words = " ".join(anchor.text.split())
-            here = [i for i in by_page[number] if words and words in i.utterance.text]
-            if len(here) == 1 and len(words) > 2:
-                start = here[0].utterance.text.index(words)
-                end = start + len(words)
-                yield Edge("link", here[0].place, found[1], 0.9, True, True, words, start, end, anchor.href)
+            words = r"\s+".join(re.escape(w) for w in anchor.text.split())
+            standing = [
+                (i, m)
+                for i in by_page[number]
+                if words
+                for m in re.finditer(rf"(?<!\w){words}(?!\w)", i.utterance.text)
+            ]
+            if len(standing) == 1:
+                item, at = standing[0]
+                yield Edge("link", item.place, found[1], 0.9, True, True, at[0], at.start(), at.end(), anchor.href)
             else:
                 where = "a link of the page, perhaps of its navigation"
                 yield Edge("link", Place(ids[number]), found[1], 0.4, False, url=anchor.href, detail=where)

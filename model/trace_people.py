@@ -168,7 +168,8 @@ def reach(graph: "nx.DiGraph[str]") -> dict[str, float | None]:
 class Known:
     """What there is to know for describing people: items and cases by place, and the people graph with its reach.
 
-    answered: the places that an utterance of the company answers.
+    answered: the places that an utterance of the company answers. borrowed: those that pass on the words of others.
+    titles: of pages, by id.
     """
 
     items: Mapping[Place, Item]
@@ -176,6 +177,8 @@ class Known:
     graph: "nx.DiGraph[str]"
     reach: Mapping[str, float | None]
     answered: frozenset[Place]
+    borrowed: frozenset[Place]
+    titles: Mapping[str, str]
 
 
 def describe(number: int, group: Group, known: Known) -> Person:
@@ -183,22 +186,25 @@ def describe(number: int, group: Group, known: Known) -> Person:
 
     Openness of a customer: (P(undecided) + P(word of mouth is mixed)) / 2 from the loyalty estimate. Of somebody who is
     neither customer nor company: P(own text is positive) * P(the text they answer is negative), the largest over their
-    answers; such people defend the company.
+    answers; such people defend the company. Words that somebody only passes on (retweets, copies) don't count.
     """
     ident = f"p{number}"
+    words = Group(tuple(i for i in group.items if i.place not in known.borrowed), group.identity)
     cases = list({id(c): c for i in group.items if (c := known.cases.get(i.place))}.values())
     role: Role = min((c.role for c in cases), key=_ROLES.index, default="unclear")
-    estimated = [c for c in cases if c.loyalty]
+    said = {i.place for i in words.items}
+    estimated = [c for c in cases if c.loyalty and any(Place(p.page, u) in said for p in said for u in c.utterances)]
     case = max(estimated, key=lambda c: (c.loyalty.coverage if c.loyalty else 0, len(c.utterances)), default=None)
     loyalty = case.loyalty if case else None
     contacted = any(map(contact_cues, cases)) or any(i.place in known.answered for i in group.items)
-    openness, kind, why = _openness(role, loyalty, group, known)
+    openness, kind, why = _openness(role, loyalty, words, known)
     reached = known.reach.get(ident, 0.0)
     answers = known.graph.in_degree(ident) if ident in known.graph else 0
-    negative, neutral, positive = _feeling(group.items)
+    negative, neutral, positive = _feeling(words.items)
     author = next((i.utterance.author for i in group.items if i.utterance.author), None)
     head = group.items[0]
-    unnamed = f"author of {'the post' if head.utterance.kind == 'post' else head.utterance.id} on {head.place.page}"
+    which = "the post" if head.utterance.kind == "post" else head.utterance.id
+    unnamed = f"author of {which} on \u201c{known.titles[head.place.page]}\u201d"
     return Person(
         id=ident,
         name=author.name if author else unnamed,
@@ -250,7 +256,7 @@ def _openness(
         openness = (undecided + mixed) / 2
         reason = f"undecided about buying again {undecided:.0%}, mixed word of mouth {mixed:.0%}"
         return openness, "open_customer" if openness >= OPEN_FROM else None, (Why(reason), *_moves(loyalty, group))
-    if role in ("company", "spam", "customer"):
+    if role in ("company", "spam", "customer") or not group.items:
         return 0.0, None, ()
     openness, item = max(((_defends(i, known), i) for i in group.items), key=lambda pair: pair[0])
     if openness < DEFENDS_FROM:

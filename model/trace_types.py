@@ -119,10 +119,14 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A thread of the set in figures; first, last: the known times of its utterances (ISO 8601, UTC)."""
+    """A thread of the set in figures.
+
+    label: its title, else the beginning of its first text. first, last: the known times of its utterances (UTC).
+    """
 
     id: str
     title: str | None
+    label: str
     url: str | None
     brand: str | None
     adapter: str

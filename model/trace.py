@@ -1,8 +1,8 @@
 """The spread of a conversation: reports on many pages in, one graph with stories, people and warnings out."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from itertools import pairwise
 from typing import Final
@@ -396,7 +396,7 @@ class _Teller:
         who = {self._author_of.get(i.place) for i in complaints}
         if not complaints or (len(who) < SPREAD_AUTHORS and (len(where) < SPREAD_PAGES or len(who) < SPREAD_PAGES)):
             return None
-        seen, missing, answered = _signs_of_the_company(items, cases)
+        seen, missing, answered = _signs_of_the_company(items, list(cases), where)
         count = f"{_count(len(complaints), 'utterance')} by {_count(len(who), 'person', 'people')}"
         told = f"{count} on {_count(len(where), 'page')} complain, of {len(items)} by {len(people)} on {len(pages)}"
         strongest = sorted(complaints, key=lambda i: -(i.scored.sentiment.negative if i.scored.sentiment else 0))
@@ -408,28 +408,30 @@ class _Teller:
         return not ours and sentiment is not None and sentiment.negative >= COMPLAINS_FROM
 
 
-@dataclass(frozen=True, slots=True)
-class _Sign:
-    words: str
-    found: int
-
-
-def _signs_of_the_company(items: Sequence[Item], told: Iterable[Case]) -> tuple[list[str], tuple[str, ...], bool]:
+def _signs_of_the_company(
+    items: Sequence[Item], told: Sequence[Case], complaining: Collection[str]
+) -> tuple[list[str], tuple[str, ...], bool]:
     """What was seen of the company, what was looked for in vain, and whether anything was seen at all."""
-    told = list(told)
-    own = _Sign("utterance of the company", sum(i.scored.role == "company" for i in items))
-    contact = _Sign("report that the company made contact or apologised", sum(bool(contact_cues(c)) for c in told))
-    seen = [_count(s.found, s.words, _plural(s.words)) for s in (own, contact) if s.found]
-    missing = tuple(f"no {s.words}" for s in (own, contact) if not s.found)
+    own = [i.place.page for i in items if i.scored.role == "company"]
+    reports = sum(bool(contact_cues(case)) for case in told)
     ignored = sum(any(c.cue == "contact" and c.state == "absent" for c in case.cues) for case in told)
+    silent = len(set(complaining) - set(own))
+    seen, missing = [], []
+    if own:
+        seen.append(f"{_count(len(own), 'utterance')} of the company on {_count(len(set(own)), 'page')}")
+        if silent:
+            missing.append(
+                f"no utterance of the company on {silent} of the {_count(len(complaining), 'page')} with complaints"
+            )
+    else:
+        missing.append("no utterance of the company")
+    if reports:
+        seen.append(f"{_count(reports, 'person reports', 'people report')} that the company made contact or apologised")
+    else:
+        missing.append("no report that the company made contact or apologised")
     if ignored:
         seen.append(f"{_count(ignored, 'person says', 'people say')} that nobody contacted them")
-    return seen, missing, bool(own.found or contact.found)
-
-
-def _plural(words: str) -> str:
-    first, _, rest = words.partition(" ")
-    return f"{first}s {rest}"
+    return seen, tuple(missing), bool(own or reports)
 
 
 def _count(number: int, one: str, many: str | None = None) -> str:

@@ -44,7 +44,7 @@ _TRACKING: Final = re.compile(
 )
 _RETWEET: Final = re.compile(r"(?:^|[\s\"\u201c(|])(RT|MT|via)[\s:]*@(\w{1,30})[:,]?", re.IGNORECASE)
 _WORD: Final = re.compile(r"\w+")
-_FULL_NAME: Final = re.compile(r"\b[^\W\d_a-z][\w'\u2019-]+(?: [^\W\d_a-z][\w'\u2019-]*\.?)? [^\W\d_a-z][\w-]+")
+_CAPITALS: Final = re.compile(r"\b[^\W\d_a-z][\w'\u2019-]*\.?(?: [^\W\d_a-z][\w'\u2019-]*\.?)+")
 _PROPER: Final = re.compile(r"(?<=[a-z,;] )[A-Z][A-Za-z]{2,}")
 _NO_COMPANY: Final = re.compile(
     r"(?:mon|tues|wednes|thurs|fri|satur|sun)day|january|february|march|april|may|june|july|august|september|october"
@@ -423,8 +423,7 @@ def mention_links(
             named[words[0]].append(person)
     seen: set[tuple[str, str, str]] = set()
     for item in items:
-        for found in _FULL_NAME.finditer(item.utterance.text):
-            name = re.sub(r"['\u2019]s$", "", found[0])
+        for name, begin in _names(item.utterance.text):
             for person in named.get(name.split()[0].casefold(), ())[:MAX_CANDIDATES]:
                 exact = person.name.casefold() == name.casefold()
                 near = exact or (len(name) >= 8 and OSA.distance(person.name.casefold(), name.casefold()) <= 1)
@@ -446,7 +445,17 @@ def mention_links(
                         False,
                         True,
                         name,
-                        found.start(),
-                        found.start() + len(name),
+                        begin,
+                        begin + len(name),
                         detail=f"names {person.name}{spelt}; {same[1]}",
                     )
+
+
+def _names(text: str) -> Iterator[tuple[str, int]]:
+    """Two or three capitalised words in a row, as they may be a name, with the offset; without a genitive s."""
+    for run in _CAPITALS.finditer(text):
+        parts = list(re.finditer(r"\S+", run[0]))[:MAX_CANDIDATES]
+        for n, size in ((n, size) for n in range(len(parts) - 1) for size in (2, 3)):
+            if n + size <= len(parts):
+                name = run[0][parts[n].start() : parts[n + size - 1].end()]
+                yield re.sub(r"['\u2019]s$|[.'\u2019]+$", "", name), run.start() + parts[n].start()

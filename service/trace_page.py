@@ -366,13 +366,14 @@ class _Drawer:
             hubs.append(Hub(x, y, radii[step.page], self.labels[step.page], title, note, moved, more))
         curves = tuple(self._curves(edges, spots, centres))
         kinds = [k for k in KINDS if any(c.kind == k for c in curves)]
-        box, scale = _box(hubs, named)
+        names = tuple(self._names(story, spots, centres))
+        box, scale = _box(hubs, names, named)
         return Drawing(
             box=box,
             scale=scale,
             hubs=tuple(hubs),
             curves=curves,
-            names=tuple(self._names(story, spots, centres)),
+            names=names,
             kinds=tuple((k, KINDS[k]) for k in kinds),
             omitted=len(story.steps) - len(steps),
             alternative=_alternative(story, self.titles),
@@ -410,10 +411,12 @@ class _Drawer:
     ) -> Iterator[Curve]:
         order = {kind: n for n, kind in enumerate(KINDS)}
         drawn = [e for e in edges if e.source.page in centres and e.target.page in centres]
-        best = sorted(drawn, key=lambda e: (order[e.kind], -e.confidence))[:DRAWN_LINKS]
-        for number, edge in enumerate(reversed(best)):
-            start = spots.get(edge.target) or centres[edge.target.page]
-            end = spots.get(edge.source) or centres[edge.source.page]
+        best = sorted(drawn, key=lambda e: (order[e.kind], -e.confidence))
+        ends: dict[tuple[tuple[float, float], tuple[float, float]], Edge] = {}
+        for edge in best:
+            start, end = (spots.get(p) or centres[p.page] for p in (edge.target, edge.source))
+            ends.setdefault((start, end), edge)
+        for number, ((start, end), edge) in enumerate(reversed(list(ends.items())[:DRAWN_LINKS])):
             label = f"{KINDS[edge.kind]}: {self.author(edge.target)} to {self.author(edge.source)}"
             sizes = [HUB if p in centres.values() else DOT for p in (start, end)]
             yield Curve(_curve(start, end, sizes, number), edge.kind, label, edge.directed)
@@ -518,11 +521,12 @@ def _towards(point: tuple[float, float], aim: tuple[float, float], by: float) ->
     return point[0] + dx / length * by, point[1] + dy / length * by
 
 
-def _box(hubs: Sequence[Hub], named: bool) -> tuple[str, float]:
+def _box(hubs: Sequence[Hub], names: Sequence[Name], named: bool) -> tuple[str, float]:
     """The viewBox around everything, and how many of its units are one pixel at full width."""
     side = 110 if named else 24
-    left = min(h.x - max(h.r + 24, side) for h in hubs)
-    right = max(h.x + max(h.r + 24, side) for h in hubs)
+    widths = [(n.x, 7.5 * len(n.text) * (-1 if n.anchor == "end" else 1)) for n in names]
+    left = min([h.x - max(h.r + 24, side) for h in hubs] + [x + w for x, w in widths])
+    right = max([h.x + max(h.r + 24, side) for h in hubs] + [x + w for x, w in widths])
     top = min(h.y - h.r - 30 for h in hubs)
     bottom = max(h.y + h.r + (56 if named else 24) for h in hubs)
     width = max(right - left, 620.0)

@@ -25,8 +25,10 @@ LISTED_PEOPLE: Final = 40
 LISTED_CONTACTS: Final = 8
 LISTED_LINKS: Final = 200
 LISTED_SINGLES: Final = 100
+LISTED_PAGES: Final = 150
+LISTED_STORIES: Final = 60
 NAMED_PAGES: Final = 12
-"""A story of more pages shows their numbers in the drawing and their titles in the table only."""
+"""A story of more pages is drawn with their numbers alone; titles are in the table."""
 NAMED_PEOPLE: Final = 6
 HUB: Final = 15.0
 DOT: Final = 5.0
@@ -163,6 +165,7 @@ class Told:
     drawing: Drawing | None
     line: Line | None
     rows: tuple[Row, ...]
+    more_rows: int
     links: tuple[Link, ...]
     more_links: int
     began: str
@@ -206,6 +209,11 @@ def render(found: Trace, reports: Sequence[Report]) -> str:
     several = [s for s in found.stories if len(s.steps) > 1]
     shown = several[:DRAWN_STORIES] or list(found.stories[:1])
     singles = [s for s in found.stories if len(s.steps) == 1 and s not in shown]
+    listed = {
+        step.page
+        for story in (*shown, *several[DRAWN_STORIES:][:LISTED_STORIES], *singles[:LISTED_SINGLES])
+        for step in story.steps[:LISTED_PAGES]
+    }
     warned = sorted((s for s in found.stories if s.alarm), key=lambda s: s.alarm is not None and s.alarm.answered)
     contacts = [teller.contact(n, teller.people[i]) for n, i in enumerate(found.contacts[:LISTED_CONTACTS], start=1)]
     page = (
@@ -220,7 +228,9 @@ def render(found: Trace, reports: Sequence[Report]) -> str:
             warned=[teller.warned(s) for s in warned],
             contacts=contacts,
             told=[teller.told(s) for s in shown],
-            more_stories=several[DRAWN_STORIES:],
+            more_stories=several[DRAWN_STORIES:][:LISTED_STORIES],
+            unlisted_stories=max(0, len(several) - DRAWN_STORIES - LISTED_STORIES),
+            listed=listed,
             singles=singles[:LISTED_SINGLES],
             more_singles=max(0, len(singles) - LISTED_SINGLES),
             people=found.people[:LISTED_PEOPLE],
@@ -322,7 +332,8 @@ class _Drawer:
             title=story.title,
             drawing=self._drawing(story, edges),
             line=_time_line(story, self.labels),
-            rows=tuple(self._row(step, edges) for step in story.steps),
+            rows=tuple(self._row(step, edges) for step in story.steps[:LISTED_PAGES]),
+            more_rows=max(0, len(story.steps) - LISTED_PAGES),
             links=tuple(links[:LISTED_LINKS]),
             more_links=max(0, len(links) - LISTED_LINKS),
             began=self.titles[story.began],
@@ -344,15 +355,13 @@ class _Drawer:
     # ------------------------------------------------------------------------------------------------------- drawing
 
     def _drawing(self, story: Story, edges: Sequence[Edge]) -> Drawing:
-        degree = Counter(p for e in edges for p in {e.source.page, e.target.page})
-        steps = sorted(story.steps, key=lambda s: (-degree[s.page], s.order))[:DRAWN_PAGES]
-        steps = sorted(steps, key=lambda s: s.order)
-        trees = {s.page: self._tree(s.page) for s in steps}
+        steps = _drawn(story.steps, edges)
         named = len(steps) <= NAMED_PAGES
+        trees = {s.page: self._tree(s.page, DRAWN_DOTS if named else 0) for s in steps}
         radii = {
             page: max((math.hypot(d.x, d.y) for d in dots), default=HUB) + DOT for page, (dots, _) in trees.items()
         }
-        space = {page: max(r + (50 if named else 16), 104 if named else 0) for page, r in radii.items()}
+        space = {page: max(r + (50 if named else 22), 104 if named else 0) for page, r in radii.items()}
         centres = layout([s.page for s in steps], edges, space)
         hubs, spots = [], {}
         for step in steps:
@@ -379,14 +388,14 @@ class _Drawer:
             alternative=_alternative(story, self.titles),
         )
 
-    def _tree(self, page: str) -> tuple[list["_Spot"], int]:
-        """The utterances of a page around its middle, replies farther out; and how many were left out."""
+    def _tree(self, page: str, most: int) -> tuple[list["_Spot"], int]:
+        """At most so many utterances of a page around its middle, replies farther out; how many were left out."""
         report = self.reports[page]
         placed = threaded(report)
         posts = [p for p in placed if p.scored.utterance.kind == "post"] or (placed if len(placed) == 1 else [])
         head = posts[0].scored.utterance.id if posts else None
         around = [p for p in placed if p.scored.utterance.id != head]
-        drawn = around[:DRAWN_DOTS]
+        drawn = around[:most]
         spots = [_Spot(Place(page, head), 0.0, 0.0, 0.0, 0.0, self._scored(report, head), True)] if head else []
         ring = max(40.0, len(drawn) * 13 / (2 * math.pi))
         at: dict[str, tuple[float, float]] = {}
@@ -450,6 +459,22 @@ class _Spot:
     parent_y: float
     scored: ScoredUtterance
     head: bool
+
+
+def _drawn(steps: Sequence[Step], edges: Sequence[Edge]) -> list[Step]:
+    """The pages to draw, in order: the first, then again and again the most linked one that hangs on those drawn."""
+    if len(steps) <= DRAWN_PAGES:
+        return list(steps)
+    near: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for edge in edges:
+        near[edge.source.page][edge.target.page] += edge.joins
+        near[edge.target.page][edge.source.page] += edge.joins
+    weight = {s.page: (sum(near[s.page].values()), -s.order) for s in steps}
+    chosen = {steps[0].page}
+    while len(chosen) < DRAWN_PAGES:
+        hanging = {p for page in chosen for p, n in near[page].items() if n} - chosen
+        chosen.add(max(hanging or weight.keys() - chosen, key=weight.__getitem__))
+    return [s for s in steps if s.page in chosen]
 
 
 def _moved(spot: _Spot, x: float, y: float) -> Dot:
@@ -555,7 +580,7 @@ def _growth(story: Story) -> str:
     words = f"From {first} to {last}" if first != last else f"All on {first}"
     if story.utterances_per_day is not None:
         peak = max(story.days, key=lambda d: d.utterances)
-        words += f": {story.utterances_per_day:.1f} utterances and {story.authors_per_day:.1f} people a day"
+        words += f": {story.utterances_per_day:.1f} utterances and {story.authors_per_day:.1f} new people a day"
         words += f", most on {when(peak.date)} ({peak.utterances} by {count(peak.authors, 'person', 'people')})"
     words += "."
     if story.untimed:
@@ -580,8 +605,9 @@ def _time_line(story: Story, labels: Mapping[str, str]) -> Line | None:
     most = max(sum(d.new_authors for d in days) for days in bins.values())
     bars = tuple(_bar(bins[n], n, slot, top, most, first + timedelta(n * size), unit) for n in sorted(bins))
     marks = []
-    for step in story.steps[:DRAWN_PAGES]:
-        if step.time:
+    for step in story.steps:
+        # Marks of many pages would not find room above their days.
+        if step.time and len(story.steps) <= 2 * NAMED_PAGES:
             at = (date.fromisoformat(step.time[:10]) - first).days // size
             if at >= 0:
                 marks.append(((at + 0.5) * slot, labels[step.page]))

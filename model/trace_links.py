@@ -232,18 +232,23 @@ def text_links(items: Sequence[Item]) -> list[Edge]:
         first = groups.setdefault(tuple(words), number)
         if first == number:
             firsts.append(number)
-        elif items[first].page != items[number].page:
+        elif items[first].page != items[number].page and not _both_company(items[first], items[number]):
             edges.append(_copy(items[first], items[number], 1.0))
     found: defaultdict[Place, list[tuple[int, Edge]]] = defaultdict(list)
     for one, other, shared in _candidates([texts[n] for n in firsts], [items[n].page for n in firsts]):
         a, b = firsts[one], firsts[other]
-        edge = _compared(items[a], items[b], texts[a], texts[b])
+        edge = None if _both_company(items[a], items[b]) else _compared(items[a], items[b], texts[a], texts[b])
         if edge is not None:
             found[edge.source].append((shared, edge))
     for several in found.values():
         best = sorted(several, key=lambda pair: -pair[0])
         edges += [e for _, e in best if e.kind == "copy"][:1] + [e for _, e in best if e.kind == "quote"][:MAX_QUOTES]
     return edges
+
+
+def _both_company(one: Item, other: Item) -> bool:
+    """Whether a company says the same again: answers from a template are no spread of anything."""
+    return one.scored.role == "company" and other.scored.role == "company"
 
 
 def _candidates(texts: Sequence[Sequence[str]], pages: Sequence[int]) -> list[tuple[int, int, int]]:

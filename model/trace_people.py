@@ -254,7 +254,7 @@ def _openness(
     if role == "customer" and loyalty is not None:
         undecided, mixed = loyalty.repurchase["undecided"], loyalty.wom["mixed"]
         openness = (undecided + mixed) / 2
-        reason = f"undecided about buying again {undecided:.0%}, mixed word of mouth {mixed:.0%}"
+        reason = f"undecided about buying again {100 * undecided:.0f} %, mixed word of mouth {100 * mixed:.0f} %"
         return openness, "open_customer" if openness >= OPEN_FROM else None, (Why(reason), *_moves(loyalty, group))
     if role in ("company", "spam", "customer") or not group.items:
         return 0.0, None, ()

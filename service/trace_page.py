@@ -3,7 +3,7 @@
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Final
 
@@ -287,8 +287,14 @@ class _Drawer:
         self._edges: defaultdict[str, list[Edge]] = defaultdict(list)
         for edge in found.edges:
             if self.homes[edge.source.page][0] == self.homes[edge.target.page][0]:
-                self._edges[self.homes[edge.source.page][0]].append(edge)
+                self._edges[self.homes[edge.source.page][0]].append(self._later_first(edge))
         self._farthest = max((p.reach or 0 for p in found.people), default=0) or 1
+
+    def _later_first(self, edge: Edge) -> Edge:
+        """An edge between appearances of one person, turned so that the later page is its source."""
+        if edge.kind == "same_author" and self.homes[edge.source.page][1] < self.homes[edge.target.page][1]:
+            return replace(edge, source=edge.target, target=edge.source)
+        return edge
 
     def author(self, place: Place) -> str:
         """Who wrote at a place, in words."""

@@ -181,6 +181,13 @@ def test_polite_phrases_in_common_link_nobody() -> None:
     assert trace(pages).edges == ()
 
 
+def test_answers_from_a_template_of_the_company_link_nothing() -> None:
+    answer = utterance(f"We are sorry. {TALE}", "Corvid Support", flags=["company"], parent="1")
+    assert not [
+        e for e in trace([report(n, utterance(f"Text {n}."), answer) for n in "ab"]).edges if e.kind != "same_author"
+    ]
+
+
 def test_a_thousand_near_copies_give_a_link_each_and_not_a_million() -> None:
     pages = [
         report(str(n), utterance(f"{TALE} Number {n}.", f"Ann Lee{n}", f"2024-01-01T10:{n:02}:00Z")) for n in range(40)

@@ -1,4 +1,4 @@
-"""The command line: score threads, score a table of texts, serve over HTTP.
+"""The command line: score threads, trace a conversation over many pages, score a table of texts, serve over HTTP.
 
 Exit codes: 0 all went well, 1 an input or output could not be used, 2 the command was not understood,
 130 interrupted, 141 whoever read the output went away.
@@ -60,6 +60,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="store_true", help="print the version and that of the model")
     commands = top.add_subparsers(dest="command", metavar="COMMAND")
     _score_options(commands.add_parser("score", help="score threads and print a report"))
+    _trace_options(commands.add_parser("trace", help="follow a conversation over many pages"))
     _predict_options(commands.add_parser("predict", help="score every text of a table"))
     _evaluate_options(commands.add_parser("evaluate", help="measure the model on labelled data"))
     _serve_options(commands.add_parser("serve", help="answer over HTTP"))
@@ -72,6 +73,16 @@ def _score_options(options: argparse.ArgumentParser) -> None:
     options.add_argument("--format", choices=FORMATS, default="auto", help="what the files are (default: found out)")
     options.add_argument("--json", action="store_true", help="print JSON (docs/report.md) instead of text")
     options.add_argument("--html", type=Path, metavar="OUT.html", help="also write one page with all reports")
+    _bundle_options(options)
+
+
+def _trace_options(options: argparse.ArgumentParser) -> None:
+    options.add_argument("files", nargs="+", metavar="THREADS", help="pages, texts, exports, folders or 'glob*'")
+    options.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder for trace.json (docs/trace.md) and trace.html"
+    )
+    options.add_argument("--brand", metavar="NAME", help="the company that all threads are about")
+    options.add_argument("--format", choices=FORMATS, default="auto", help="what the files are (default: found out)")
     _bundle_options(options)
 
 
@@ -130,6 +141,8 @@ def _run(args: argparse.Namespace, load: Load) -> int:
         return _version()
     if args.command == "score":
         return _score(args, load)
+    if args.command == "trace":
+        return _trace(args, load)
     if args.command == "predict":
         return _predict(args, load)
     if args.command == "evaluate":
@@ -214,6 +227,30 @@ def _write_page(reports: Sequence[Report], path: Path) -> None:
     with replacing(path) as temporary:
         temporary.write_text(render(reports), encoding="utf-8", newline="\n")
     _say(f"wrote {path}")
+
+
+def _trace(args: argparse.Namespace, load: Load) -> int:
+    from service.trace import trace_files
+
+    done = trace_files(
+        args.files,
+        args.out,
+        kind=args.format,
+        brand=args.brand,
+        load=lambda: load(args.bundle, threads=args.threads),
+        complain=lambda error, name: _say(error_line(error, name)),
+    )
+    if done is None:
+        _say("nothing to trace")
+        return 1
+    found = done.trace
+    unanswered = sum(s.alarm is not None and not s.alarm.answered for s in found.stories)
+    _say(
+        f"wrote {' and '.join(map(str, done.files))}: {len(found.pages):,} pages, "
+        f"{sum(len(s.steps) > 1 for s in found.stories):,} stories over several pages, {len(found.people):,} people, "
+        f"{unanswered:,} spreading without an answer seen"
+    )
+    return 1 if done.failed else 0
 
 
 def _predict(args: argparse.Namespace, load: Load) -> int:

@@ -138,18 +138,19 @@ def render(reports: Sequence[Report]) -> str:
     """The page with all reports, as a text that UTF-8 can always write."""
     css = (HERE / "page.css").read_text(encoding="utf-8")
     views = [_view(report, f"t{number}") for number, report in enumerate(reports, start=1)]
-    page = _environment().get_template("page.html").render(css=css, policy=_policy(css), views=views)
+    page = environment().get_template("page.html").render(css=css, policy=policy(css), views=views)
     # A page may hold half of a surrogate pair, which UTF-8 has no bytes for.
     return page.encode("utf-8", "replace").decode("utf-8")
 
 
-def _policy(css: str) -> str:
+def policy(css: str) -> str:
     """Only this very style sheet and pictures inside the page; no script, no request, no form, no frame."""
     digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
     return f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Templates of this folder with the filters and words that all pages share; everything is escaped."""
     environment = Environment(
         loader=FileSystemLoader(HERE),
         autoescape=True,
@@ -186,7 +187,7 @@ def _view(report: Report, anchor: str) -> View:
         title=report.thread.title or report.thread.url or report.thread.id,
         lead=_lead(len(at_risk), len(cards)),
         at_risk=at_risk,
-        sentiment=_segments(report.summary.sentiment, SENTIMENT_BARS),
+        sentiment=segments(report.summary.sentiment, SENTIMENT_BARS),
         cards=cards,
         abstained=tuple(abstained(report)),
         blocks=tuple(_block(one, anchors, names, marks.get(one.scored.utterance.id, [])) for one in placed),
@@ -200,7 +201,8 @@ def _lead(at_risk: int, customers: int) -> str:
     return f"{at_risk} of {known} at risk" if at_risk else f"{known}, none at risk"
 
 
-def _segments(shares: Mapping[str, float], tones: Mapping[str, str]) -> tuple[Segment, ...]:
+def segments(shares: Mapping[str, float], tones: Mapping[str, str]) -> tuple[Segment, ...]:
+    """The parts of a stacked bar in the order of tones, which gives the tone of each name."""
     total = sum(shares.values())
     segments, x = [], 0.0
     for name, tone in tones.items():
@@ -220,7 +222,7 @@ def _card(anchor: str, case: Case, loyalty: LoyaltyEstimate, anchors: Mapping[st
         band=BANDS[loyalty.band],
         explanation=why,
         reasons=tuple(_reasons(why.shown, anchors)),
-        bars=tuple((name, _segments(shares, tones)) for name, shares, tones in bars),
+        bars=tuple((name, segments(shares, tones)) for name, shares, tones in bars),
         observations=tuple((mark, quote, anchors.get(utterance or "")) for utterance, mark, quote in _observed(case)),
     )
 
@@ -268,9 +270,9 @@ def _block(placed: Placed, anchors: Mapping[str, str], names: Mapping[str, str],
         author=names[utterance.id],
         scored=placed.scored,
         depth=min(placed.depth, DEEPEST),
-        sentiment=_in_words(placed.scored.sentiment),
-        tone=_tone(placed.scored.sentiment),
-        when=_when(utterance.time),
+        sentiment=in_words(placed.scored.sentiment),
+        tone=tone(placed.scored.sentiment),
+        when=when(utterance.time),
         language=next((f.partition(":")[2] for f in utterance.flags if f.startswith("language:")), None),
         stretches=tuple(stretches(utterance.text, placed.scored.sentences, marks)),
         answers=(anchors[parent.utterance.id], names[parent.utterance.id]) if parent else None,
@@ -296,7 +298,7 @@ def stretches(text: str, sentences: Sequence[SentenceSentiment], marks: Sequence
     for number, spans in groupby(pairwise(cuts), key=sentence_at):
         sentiment = ordered[number].sentiment if number >= 0 else None
         pieces = tuple(_piece(text, start, end, inside) for start, end in spans)
-        yield Stretch(_tone(sentiment), _in_words(sentiment) if sentiment else "", pieces)
+        yield Stretch(tone(sentiment), in_words(sentiment) if sentiment else "", pieces)
 
 
 def _piece(text: str, start: int, end: int, marks: Sequence[Mark]) -> Piece:
@@ -304,17 +306,19 @@ def _piece(text: str, start: int, end: int, marks: Sequence[Mark]) -> Piece:
     return Piece(text[start:end], over, tuple(m for m in over if min(m.end, len(text)) == end))
 
 
-def _tone(sentiment: Sentiment | None) -> str:
+def tone(sentiment: Sentiment | None) -> str:
+    """The name of a sentiment in the style sheet: neg, neu, pos or none."""
     return SENTIMENT_BARS[sentiment.label] if sentiment else "none"
 
 
-def _in_words(sentiment: Sentiment | None) -> str:
+def in_words(sentiment: Sentiment | None) -> str:
+    """A sentiment with its probability: "negative 83 %"."""
     if sentiment is None:
         return "not scored"
     return f"{sentiment.label} {percent(getattr(sentiment, sentiment.label))}"
 
 
-def _when(time: str | None) -> str | None:
+def when(time: str | None) -> str | None:
     """A time as people read it; one that isn't ISO 8601 as it was given."""
     if time is None:
         return None

@@ -4,6 +4,8 @@ import shutil
 
 import pytest
 
+from model.trace import trace
+from service import trace_page
 from service.page import render
 from tests.service.demo import demo_report
 
@@ -69,3 +71,18 @@ def test_what_was_dropped_opens_by_the_keyboard(page):
     before = page.locator("details[open]").count()
     page.keyboard.press("Enter")
     assert page.locator("details[open]").count() == before + 1
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (1280, "dark"), (390, "light")])
+def test_the_page_of_a_trace_stands_alone_and_fits_too(browser, tmp_path, width, theme):
+    path = tmp_path / "trace.html"
+    path.write_text(trace_page.render(trace([demo_report()]), [demo_report()]), encoding="utf-8")
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=theme)
+    asked, complaints = [], []
+    page.on("request", lambda r: asked.append(r.url))
+    page.on("console", lambda m: complaints.append(m.text))
+    page.goto(path.as_uri())
+    assert (asked, complaints) == ([path.as_uri()], [])
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert page.locator(".graph circle.hub").first.is_visible()
+    page.close()

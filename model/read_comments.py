@@ -311,12 +311,13 @@ def _by_schema(html: str) -> list[Found]:
         return []
     best: list[Found] = []
     for syntax in ("json-ld", "microdata"):
-        found = _schema_items(data.get(syntax) or [])
+        found = schema_items(data.get(syntax) or [])
         best = found if len(found) > len(best) else best
     return best
 
 
-def _schema_items(data: object) -> list[Found]:
+def schema_items(data: object) -> list[Found]:
+    """Comments, answers and reviews in schema.org data, with the place of the one that each is nested in."""
     found: list[Found] = []
     stack: list[tuple[object, int | None]] = [(data, None)]
     while stack:
@@ -365,11 +366,18 @@ def _schema_found(value: Mapping[str, Any], properties: Mapping[str, Any], kind:
         node=None,
         text=tidy(text),
         id=str(value.get("@id") or value.get("id") or properties.get("identifier") or "") or None,
+        parent_id=_schema_parent(properties.get("parentItem")),
         author=Author(normal_space(name), url or None) if name and name.strip() else None,
         time=read_time(_schema_text(properties, "datePublished", "dateCreated", "commentTime") or ""),
         kind=kind,
         votes=int(votes) if isinstance(votes, int | str) and str(votes).isdigit() else None,
     )
+
+
+def _schema_parent(value: object) -> str | None:
+    if isinstance(value, Mapping):
+        value = value.get("@id") or value.get("id")
+    return value if isinstance(value, str) and value else None
 
 
 def _schema_text(properties: Mapping[str, Any], *names: str) -> str:

@@ -178,19 +178,19 @@ def _guess(content: bytes, name: str) -> str:
     xml = _xml_kind(start, name)
     if xml is not None:
         return xml
+    if re.match(r"[{\[]", start) and _is_json(start):
+        return "jsonl"
     if _HTML.search(head) or len(_TAGS.findall(head)) >= 3:
         return "html"
     if suffix in _PAGE_SUFFIXES:
         return _PAGE_SUFFIXES[suffix]
-    if re.match(r"[{\[]", start) and _is_json(start):
-        return "jsonl"
     first = start.split("\n", 1)[0].strip()
     return "csv" if re.search(r'(?:^|,)"?text"?(?:,|$)', first) and "," in first else "text"
 
 
 def _xml_kind(start: str, name: str) -> str | None:
     """The kind of an XML export, None for HTML and for what is no XML."""
-    root = xml_root(start)
+    root = xml_root(start) or (("?", "") if start.startswith("<?xml") else None)
     if root is None:
         return None
     tag = root[0].rsplit(":", 1)[-1]
@@ -215,10 +215,11 @@ def _xml_kind(start: str, name: str) -> str | None:
 def _is_json(start: str) -> bool:
     first = start.split("\n", 1)[0]
     try:
-        return isinstance(json.loads(first), dict | list)
+        value = json.loads(first)
+        return isinstance(value[0] if isinstance(value, list) and value else value, dict)
     except (ValueError, RecursionError):
         # A long first line was cut by the sniffing, or the object goes over several lines.
-        return re.match(r'(?:\[\s*)?\{\s*"[^"\n]{1,60}"\s*:|\[\s*\{?\s*$', start) is not None
+        return re.match(r'(?:\[\s*)?\{\s*"[^"\n]{1,60}"\s*:', start) is not None
 
 
 def _page(stream: IO[bytes], file: IO[bytes], kind: str, name: str, brand: str | None) -> Thread:

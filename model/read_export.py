@@ -1,5 +1,6 @@
 """What all exports have in common: texts, times, and how loose records become threads without filling the memory."""
 
+import html
 import json
 import math
 import re
@@ -58,7 +59,8 @@ def thread_of(key: str, pieces: Iterable[Head | Utterance], adapter: str, brand:
             head = _joined(head, piece)
     if not utterances:
         return None
-    utterances = _rooted(_unique(utterances))
+    # The post comes first, wherever the export has it; the others keep their order.
+    utterances = sorted(_rooted(_unique(utterances)), key=lambda u: u.kind != "post" or u.parent is not None)
     comments = sum(u.kind != "post" for u in utterances)
     warnings = list(head.warnings)
     if head.absent:
@@ -224,8 +226,8 @@ def plain(text: object, *, keep_lines: bool = False) -> str:
     """The text of a comment that may hold HTML. keep_lines: its own line breaks count, as WordPress stores them."""
     if not isinstance(text, str):
         return ""
-    if "<" not in text and "&" not in text:
-        return tidy(text)
+    if "<" not in text:
+        return tidy(html.unescape(text))
     if keep_lines and not re.search(r"<(?:p|br|div)\b", text, re.IGNORECASE):
         text = text.replace("\n", "<br>")
     body = LexborHTMLParser(limit_depth(limit_attributes(text))).body

@@ -4,10 +4,10 @@ import codecs
 import gzip
 import io
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import IO, Final, cast
+from typing import IO, Final
 
 import zstandard
 
@@ -109,10 +109,10 @@ def opened(file: IO[bytes], name: str, limits: Limits, notes: Notes, *, unpack: 
     magic = file.read(4) if unpack else b""
     file.seek(0)
     if magic.startswith(b"\x1f\x8b"):
-        chunks = _guarded(cast("IO[bytes]", gzip.GzipFile(fileobj=file)), file, name, limits, notes)
+        chunks = _guarded(gzip.GzipFile(fileobj=file).read1, file, name, limits, notes)
     elif magic == b"\x28\xb5\x2f\xfd":
         unpacker = zstandard.ZstdDecompressor(max_window_size=_WINDOW)
-        chunks = _guarded(unpacker.stream_reader(file, read_across_frames=True), file, name, limits, notes)
+        chunks = _guarded(unpacker.stream_reader(file, read_across_frames=True).read1, file, name, limits, notes)
     else:
         chunks = iter(lambda: file.read(_CHUNK), b"")
     return reader_of(_as_utf8(chunks))
@@ -123,11 +123,11 @@ def reader_of(chunks: Iterator[bytes]) -> io.BufferedReader:
     return io.BufferedReader(_Chunks(chunks), _CHUNK)
 
 
-def _guarded(packed: IO[bytes], file: IO[bytes], name: str, limits: Limits, notes: Notes) -> Iterator[bytes]:
+def _guarded(read: Callable[[int], bytes], file: IO[bytes], name: str, limits: Limits, notes: Notes) -> Iterator[bytes]:
     total = 0
     while True:
         try:
-            chunk = packed.read(_CHUNK)
+            chunk = read(_CHUNK)
         except (OSError, EOFError, zlib.error, zstandard.ZstdError, MemoryError) as error:
             notes.add(
                 InputError(

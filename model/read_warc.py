@@ -68,5 +68,5 @@ def _page(record) -> bytes | None:  # type: ignore[no-untyped-def]
 def _thread(page: bytes, where: str, url: str | None, brand: str | None) -> Thread:
     check_size(len(page), where)
     text, warnings = decode(page, where)
-    thread = read_html(text, name=url or where, brand=brand)
-    return replace(thread, url=thread.url or url, warnings=(*warnings, *thread.warnings))
+    thread = read_html(text, name=where, brand=brand)
+    return replace(thread, id=url or where, url=thread.url or url, warnings=(*warnings, *thread.warnings))

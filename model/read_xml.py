@@ -143,30 +143,30 @@ class _Parser:
         self.limits = limits
         self.notes = notes
         self.namespaces = namespaces
-        self._known = set(re.findall(r"xmlns:([\w.-]+)", namespaces)) | {"xml", "xmlns"}
 
     def records(self, chunks: Iterator[str], *tags: str) -> Iterator[Record]:
         return records(chunks, tags, self.name, self.limits, self.notes)
 
+    def whole(self, text: str) -> etree._Element:
+        """The element of a record that is well-formed, or was mended; XMLSyntaxError where it is neither."""
+        try:
+            return self._element(text, recover=False)
+        except etree.XMLSyntaxError:
+            return self._element(_mended(text), recover=False)
+
     def parse(self, record: Record) -> etree._Element | None:
         """The element of a record, None (with a note) where nothing can be made of it."""
         try:
-            return self._strict(record.text)
+            return self.whole(record.text)
         except etree.XMLSyntaxError as error:
-            problem = str(error.msg)
-        mended = _ENTITY.sub(_mended_entity, _CONTROL.sub("", record.text))
-        try:
-            return self._strict(mended)
-        except etree.XMLSyntaxError as error:
-            problem = str(error.msg) or problem
+            problem = str(error.msg).split(", line", 1)[0]
         deep = "epth" in problem or _DEEP in problem
-        element = None if deep else self._tolerant(mended)
-        where = f"{self.name}, line {record.line}"
+        element = None if deep else self._tolerant(_mended(record.text))
         what = "left out" if element is None else "read as far as it goes"
-        reason = _DEEP if deep else problem.split(", line", 1)[0][:100]
+        reason = _DEEP if deep else problem[:100]
         self.notes.add(
             InputError(
-                f"{where}: a broken {record.tag} was {what} ({reason})",
+                f"{self.name}, line {record.line}: a broken {record.tag} was {what} ({reason})",
                 code="bad_record",
                 field=f"line {record.line}",
                 got=reason,
@@ -175,32 +175,35 @@ class _Parser:
         )
         return element
 
-    def _strict(self, text: str) -> etree._Element:
-        parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
-        element = self._element(text, parser)
+    def _tolerant(self, text: str) -> etree._Element | None:
+        try:
+            element = self._element(text, recover=True)
+        except etree.XMLSyntaxError:
+            return None
+        return element if len(element) else None
+
+    def _element(self, text: str, *, recover: bool) -> etree._Element:
+        """The record, parsed within a root that declares the prefixes of the document, so that it can have no DTD."""
+        parser = etree.XMLParser(
+            resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, recover=recover
+        )
+        declared = self.namespaces
+        if recover or not declared:
+            known = set(re.findall(r"xmlns:([\w.-]+)", declared)) | {"xml", "xmlns"}
+            missing = sorted({one or other for one, other in _PREFIX.findall(text)} - known)[:50]
+            declared += " ".join(f' xmlns:{prefix}="{prefix}"' for prefix in missing)
+        root = etree.fromstring(f"<records {declared}>{text}</records>".encode("utf-8", "replace"), parser)
+        if root is None or not len(root):
+            raise etree.XMLSyntaxError("no element", 0, 0, 0)
+        element: etree._Element = root[0]
         if _depth(element) > self.limits.nesting:
             raise etree.XMLSyntaxError(_DEEP, 0, 0, 0)
         return element
 
-    def _tolerant(self, text: str) -> etree._Element | None:
-        parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, recover=True)
-        try:
-            element = self._element(text, parser)
-        except (etree.XMLSyntaxError, ValueError):
-            return None
-        return element if len(element) and _depth(element) <= self.limits.nesting else None
 
-    def _element(self, text: str, parser: etree.XMLParser) -> etree._Element:
-        """The record within a root that declares the prefixes of the document, and those it forgot."""
-        found = {one or other for one, other in _PREFIX.findall(text[:200_000])} - self._known
-        missing = " ".join(f'xmlns:{prefix}="{prefix}"' for prefix in sorted(found)[:50])
-        root = etree.fromstring(
-            f"<records {self.namespaces} {missing}>{text}</records>".encode("utf-8", "replace"), parser
-        )
-        if root is None or not len(root):
-            raise etree.XMLSyntaxError("no element", 0, 0, 0)
-        first: etree._Element = root[0]
-        return first
+def _mended(text: str) -> str:
+    """The text without what XML forbids and exports contain: control characters, HTML's entities, bare ampersands."""
+    return _ENTITY.sub(_mended_entity, _CONTROL.sub("", text))
 
 
 def _mended_entity(match: re.Match[str]) -> str:
@@ -222,7 +225,7 @@ def _depth(element: etree._Element) -> int:
 
 def _local(element: etree._Element) -> str:
     tag = element.tag
-    return re.split(r"[}:]", tag)[-1] if isinstance(tag, str) else ""
+    return tag.rpartition("}")[2].rpartition(":")[2] if isinstance(tag, str) else ""
 
 
 def _content(element: etree._Element) -> str:
@@ -280,7 +283,7 @@ def _wxr(chunks: Iterator[str], reader: _Parser, brand: str | None) -> Iterator[
 def _item(record: Record, reader: _Parser) -> tuple[etree._Element | None, list[etree._Element]]:
     """An item and its comments; where the item is broken, each comment is read by itself."""
     try:
-        item = reader._strict(record.text)
+        item = reader.whole(record.text)
         return item, [child for child in item if _local(child) == "comment"]
     except etree.XMLSyntaxError:
         pass

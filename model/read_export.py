@@ -70,8 +70,8 @@ def thread_of(key: str, pieces: Iterable[Head | Utterance], adapter: str, brand:
     return Thread(
         id=key,
         utterances=tuple(utterances),
-        title=head.title,
-        url=head.url,
+        title=head.title or None,
+        url=head.url or None,
         brand=brand or None,
         adapter=adapter,
         claimed=head.claimed,

@@ -232,7 +232,8 @@ def _check_ids(utterances: Sequence[Utterance], where: str) -> None:
 
 def _under_the_post(utterances: list[Utterance], rows: Sequence[Mapping[str, Any]]) -> list[Utterance]:
     """Comments that say nothing about a parent answer the post, if there is one."""
-    post = next((u for u in utterances if u.kind == "post" and u.parent is None), None)
+    posts = (u for u in utterances if u.kind == "post" and u.parent is None)
+    post = next((u for u in posts if "boilerplate" not in u.flags), None)
     if post is None:
         return utterances
     return [

@@ -88,7 +88,25 @@ def _by_layout(tree: LexborHTMLParser, layout: Layout) -> list[Found]:
     skip = {node.mem_id for node in tree.css(layout.skip)} if layout.skip else set()
     found = [_read_item(node, barred, authors, times, bodies, skip) for node in items]
     _set_parents(found, items)
-    return [one for one in found if one.text or one.author]
+    return _without_empty(found)
+
+
+def _without_empty(found: Sequence[Found]) -> list[Found]:
+    """Without items that hold neither text nor author; what answers one of these answers what it answered."""
+    place: dict[int, int] = {}
+    kept: list[Found] = []
+    for index, one in enumerate(found):
+        if one.text or one.author:
+            place[index] = len(kept)
+            kept.append(one)
+    for one in kept:
+        seen: set[int] = set()
+        while one.parent is not None and one.parent not in place:
+            seen.add(one.parent)
+            above = found[one.parent].parent
+            one.parent = None if above in seen else above
+        one.parent = None if one.parent is None else place[one.parent]
+    return kept
 
 
 def _items(tree: LexborHTMLParser, layout: Layout) -> list[LexborNode]:

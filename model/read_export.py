@@ -111,7 +111,7 @@ def _rooted(utterances: list[Utterance]) -> list[Utterance]:
     """Every parent there, before or after its children, and no circle."""
     post = next((u.id for u in utterances if u.kind == "post" and u.parent is None), None)
     parents = {u.id: u.parent for u in utterances}
-    lost = {u.id for u in utterances if u.parent is not None and u.parent not in parents} | _circular(parents)
+    lost = {u.id for u in utterances if u.parent is not None and u.parent not in parents} | circular(parents)
     result = []
     for one in utterances:
         if one.id in lost:
@@ -122,7 +122,7 @@ def _rooted(utterances: list[Utterance]) -> list[Utterance]:
     return result
 
 
-def _circular(parents: Mapping[str, str | None]) -> set[str]:
+def circular(parents: Mapping[str, str | None]) -> set[str]:
     """One id of each circle; with its parent gone, the others hang from it."""
     safe: set[str] = set()
     cut: set[str] = set()

@@ -27,6 +27,7 @@ _XMLNS: Final = re.compile(r"xmlns:([\w.-]+)\s*=\s*(?:\"[^\"<&]*\"|'[^'<&]*')")
 _PREFIX: Final = re.compile(r"</?([A-Za-z_][\w.-]*):[A-Za-z_]|\s([A-Za-z_][\w.-]*):[\w.-]+\s*=")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _ENTITY: Final = re.compile(r"&(?!(?:amp|lt|gt|quot|apos);|#\d{1,7};|#x[0-9a-fA-F]{1,6};)(\w{1,32};)?")
+_NUMBERED: Final = re.compile(r"&#(?:x([0-9a-fA-F]{1,9})|(\d{1,9}));")
 _DEEP: Final = "nested too deep"
 _LONGEST_TAG: Final = 1 << 16
 
@@ -203,7 +204,14 @@ class _Parser:
 
 def _mended(text: str) -> str:
     """The text without what XML forbids and exports contain: control characters, HTML's entities, bare ampersands."""
-    return _ENTITY.sub(_mended_entity, _CONTROL.sub("", text))
+    return _ENTITY.sub(_mended_entity, _NUMBERED.sub(_allowed, _CONTROL.sub("", text)))
+
+
+def _allowed(match: re.Match[str]) -> str:
+    """A character given by its number, nothing where XML has no such character."""
+    number = int(match[1], 16) if match[1] else int(match[2])
+    allowed = number in (9, 10, 13) or 32 <= number < 0xD800 or 0xE000 <= number < 0xFFFE or 65536 <= number < 1114112
+    return match[0] if allowed else ""
 
 
 def _mended_entity(match: re.Match[str]) -> str:

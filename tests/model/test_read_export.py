@@ -363,7 +363,7 @@ def test_html_of_comments() -> None:
 
 DATA_COUNTS = {
     "isso_disqus.xml": (3, {"comment": 6}, {"deleted": 1}, 2),
-    "isso_wordpress.xml": (2, {"comment": 8}, {"post_author": 4}, 3),
+    "isso_wordpress.xml": (2, {"comment": 8}, {"post_author": 3}, 3),
     "remark42_commento.json": (2, {"comment": 3}, {}, 1),
     "remark42_disqus.xml": (3, {"comment": 6}, {"spam": 1, "bad_time": 1}, 0),
     "remark42_disqus-deleted-post.xml": (3, {"comment": 6}, {"spam": 1, "bad_time": 1, "deleted": 1}, 0),

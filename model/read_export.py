@@ -6,7 +6,7 @@ import math
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -157,9 +157,12 @@ class Grouper:
             "CREATE TABLE piece (seq INTEGER PRIMARY KEY, thread TEXT, id TEXT, parent TEXT, body TEXT); BEGIN;"
         )
 
-    def add(self, piece: Piece) -> None:
-        """Keeps one piece."""
-        self._base.execute("INSERT INTO piece (thread, id, parent, body) VALUES (?, ?, ?, ?)", _stored(piece))
+    def extend(self, pieces: Iterable[Piece]) -> int:
+        """Keeps pieces, and says how many there were."""
+        cursor = self._base.executemany(
+            "INSERT INTO piece (thread, id, parent, body) VALUES (?, ?, ?, ?)", map(_stored, pieces)
+        )
+        return max(cursor.rowcount, 0)
 
     def threads(self) -> Iterator[Thread]:
         """The threads that hold an utterance, once all pieces are there."""
@@ -182,8 +185,7 @@ def grouped(pieces: Iterable[Piece], adapter: str, brand: str | None) -> Iterato
     """The threads of all pieces."""
     grouper = Grouper(adapter, brand)
     try:
-        for piece in pieces:
-            grouper.add(piece)
+        grouper.extend(pieces)
         yield from grouper.threads()
     finally:
         grouper.close()
@@ -208,9 +210,12 @@ def _find_threads(base: sqlite3.Connection) -> None:
 
 
 def _stored(piece: Piece) -> tuple[str | None, str | None, str | None, str]:
-    content = piece.content
-    key, parent = (content.id, content.parent) if isinstance(content, Utterance) else (None, None)
-    return piece.thread, key, parent, json.dumps(astuple(content))
+    one = piece.content
+    if isinstance(one, Head):
+        return piece.thread, None, None, json.dumps((one.title, one.url, one.claimed, one.absent, one.warnings))
+    who = (one.author.name, one.author.url) if one.author else None
+    body = (one.id, one.text, one.kind, one.parent, who, one.time, one.votes, one.flags)
+    return piece.thread, one.id, one.parent, json.dumps(body)
 
 
 def _restored(body: str) -> Head | Utterance:

@@ -23,7 +23,10 @@ def shape_of(value: Object) -> str | None:
         return "discourse"
     if isinstance(kind, str) and kind.startswith("youtube#"):
         return "youtube"
-    if kind == "Listing" or {"subreddit", "link_id", "selftext"} & keys or (kind in ("t1", "t3") and "data" in keys):
+    if kind == "Listing" or (kind in ("t1", "t3") and "data" in keys):
+        return "reddit"
+    # A table of somebody's own may name the subreddit too, but calls the text so.
+    if "text" not in keys and {"subreddit", "link_id", "selftext"} & keys:
         return "reddit"
     if {"comments", "commenters"} <= keys:
         return "commento"

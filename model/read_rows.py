@@ -135,8 +135,7 @@ def read_rows(rows: Iterator[tuple[str, Mapping[str, Any]]], table: Rows, notes:
                 if grouper is None:
                     yield table.single(row, index, where)
                 else:
-                    for piece in table.pieces(row, index, where):
-                        grouper.add(piece)
+                    grouper.extend(table.pieces(row, index, where))
             except InputError as error:
                 notes.add(error)
         if grouper is not None:
@@ -222,7 +221,7 @@ def read_json_values(
     groupers: dict[str, Grouper] = {}
     try:
         for index, (where, value) in enumerate(_values(stream, table.name, limits, notes)):
-            own = shape or ("text" if table.fields and "utterances" not in value else shape_of(value) or "text")
+            own = shape or _shape(value, table)
             try:
                 if own == "thread":
                     thread = thread_from_dict(value, where=where, brand=table.brand)
@@ -231,11 +230,12 @@ def read_json_values(
                 elif own == "text" and not table.in_threads:
                     yield table.single(value, index, where)
                 else:
+                    pieces = table.pieces(value, index, where) if own == "text" else SHAPES[own](value)
                     if own not in groupers:
                         groupers[own] = Grouper("table" if own == "text" else own, table.brand)
-                    pieces = table.pieces(value, index, where) if own == "text" else SHAPES[own](value)
-                    for piece in pieces:
-                        groupers[own].add(piece)
+                    # A list ("kind") may well be empty, a record may not.
+                    if not groupers[own].extend(pieces) and "kind" not in value:
+                        raise _no_record(table.name, where, own, value)
             except InputError as error:
                 notes.add(error)
         for grouper in groupers.values():
@@ -243,6 +243,13 @@ def read_json_values(
     finally:
         for grouper in groupers.values():
             grouper.close()
+
+
+def _shape(value: Mapping[str, Any], table: Rows) -> str:
+    """What an object is; where columns were named, whatever is no whole thread is a row."""
+    if table.fields and "utterances" not in value:
+        return "text"
+    return shape_of(value) or "text"
 
 
 def _values(stream: IO[bytes], name: str, limits: Limits, notes: Notes) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -325,6 +332,11 @@ def _bad_line(name: str, where: str, what: str, got: str) -> InputError:
     return InputError(
         f"{name}, {where}: {what}", code="bad_line", field=where, got=got, expected="one JSON object per line"
     )
+
+
+def _no_record(name: str, where: str, shape: str, value: Mapping[str, Any]) -> InputError:
+    got = f"the fields {', '.join(map(str, value))[:200] or 'none'}"
+    return _bad_line(name, where.removesuffix(": ") or "the content", f"no {shape} record", got)
 
 
 def _bad_row(name: str, line: int, got: str, expected: str, code: str) -> InputError:

@@ -46,9 +46,8 @@ DEFAULT_LIMITS: Final = Limits()
 
 @dataclass(slots=True)
 class Notes:
-    """What could not be read, to be handed over as warnings of the next thread. count: everything noted so far."""
+    """What could not be read, to be handed over as warnings of the next thread. first: what was noted first."""
 
-    count: int = 0
     first: InputError | None = None
     _pending: list[str] = field(default_factory=list)
     _more: int = 0
@@ -56,13 +55,8 @@ class Notes:
     def add(self, error: InputError) -> None:
         """Notes something that was left out; the message says where it stands."""
         self.first = self.first or error
-        self.say(error.message)
-
-    def say(self, message: str) -> None:
-        """Notes something that cost nothing but should be known."""
-        self.count += 1
         if len(self._pending) < _SHOWN:
-            self._pending.append(message)
+            self._pending.append(error.message)
         else:
             self._more += 1
 

@@ -73,12 +73,6 @@ def table_from_bytes(content: bytes, table_format: str, name: str, text_column: 
     return _with_text(table, name, text_column)
 
 
-def rows(table: pa.Table) -> Iterator[dict[str, Any]]:
-    """The rows as dicts, a batch in memory at a time."""
-    for batch in table.to_batches():
-        yield from batch.to_pylist()
-
-
 def _parquet(content: bytes, name: str) -> pa.Table:
     if not content:
         check_text(content, name)

@@ -144,6 +144,10 @@ class _Parser:
         self.limits = limits
         self.notes = notes
         self.namespaces = namespaces
+        self._parsers = tuple(
+            etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, recover=recover)
+            for recover in (False, True)
+        )
 
     def records(self, chunks: Iterator[str], *tags: str) -> Iterator[Record]:
         return records(chunks, tags, self.name, self.limits, self.notes)
@@ -185,15 +189,14 @@ class _Parser:
 
     def _element(self, text: str, *, recover: bool) -> etree._Element:
         """The record, parsed within a root that declares the prefixes of the document, so that it can have no DTD."""
-        parser = etree.XMLParser(
-            resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, recover=recover
-        )
         declared = self.namespaces
         if recover or not declared:
             known = set(re.findall(r"xmlns:([\w.-]+)", declared)) | {"xml", "xmlns"}
-            missing = sorted({one or other for one, other in _PREFIX.findall(text)} - known)[:50]
+            missing = sorted({match[1] or match[2] for match in _PREFIX.finditer(text)} - known)[:50]
             declared += " ".join(f' xmlns:{prefix}="{prefix}"' for prefix in missing)
-        root = etree.fromstring(f"<records {declared}>{text}</records>".encode("utf-8", "replace"), parser)
+        root = etree.fromstring(
+            f"<records {declared}>{text}</records>".encode("utf-8", "replace"), self._parsers[recover]
+        )
         if root is None or not len(root):
             raise etree.XMLSyntaxError("no element", 0, 0, 0)
         element: etree._Element = root[0]

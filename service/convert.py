@@ -53,7 +53,7 @@ def convert(
         if not written:
             raise InputError("no file could be used", code="empty_thread", got="no threads", expected="a thread")
     if out is not None:
-        say(f"wrote {out}: {written:,} threads")
+        say(f"wrote {out}: {_number(written, 'threads')}")
     return failed
 
 
@@ -80,8 +80,12 @@ def _count(found: Counter[str], thread: Thread, warn: Callable[[str], None]) -> 
 
 
 def _in_words(found: Counter[str]) -> str:
-    first = [f"{found.pop(name, 0):,} {name}" for name in ("threads", "posts", "other texts")]
-    warnings = found.pop("warnings", 0)
+    first = [_number(found.pop(name, 0), name) for name in ("threads", "posts", "other texts")]
+    warnings = _number(found.pop("warnings", 0), "warnings")
     flags = [f"{number:,} {flag}" for flag, number in found.most_common()]
     more = f" ({', '.join(flags)})" if flags else ""
-    return f"{', '.join(first)}{more}, {warnings:,} warning{'' if warnings == 1 else 's'}"
+    return f"{', '.join(first)}{more}, {warnings}"
+
+
+def _number(number: int, name: str) -> str:
+    return f"{number:,} {name.removesuffix('s') if number == 1 else name}"

@@ -324,6 +324,17 @@ def test_circles_are_cut_and_flagged() -> None:
     ]
 
 
+def test_a_table_that_looks_like_a_platform_is_a_table() -> None:
+    (thread,) = read('{"text": "They called.", "subreddit": "phones", "title": "A call"}', name="rows.jsonl")
+    assert (thread.adapter, thread.utterances[0].text) == ("given", "They called.")
+
+
+def test_records_that_hold_nothing_are_told() -> None:
+    lines = ['{"subreddit": "x", "id": "a"}', '{"subreddit": "x", "id": "b", "body": "Hm.", "link_id": "t3_c"}']
+    (thread,) = read("\n".join(lines), name="dump.jsonl")
+    assert thread.warnings == ("dump.jsonl, line 1: no reddit record",)
+
+
 def test_reddit_shapes_that_are_no_comments_are_left_alone() -> None:
     with pytest.raises(InputError) as error:
         read('{"kind": "Listing", "data": {"children": [null, {"kind": "t5", "data": {}}]}}')

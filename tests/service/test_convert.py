@@ -46,11 +46,11 @@ def test_counts_and_warnings_are_said_for_each_file(capsys: pytest.CaptureFixtur
     assert main(["read", str(EXPORTS / "wxr.xml"), str(EXPORTS / "youtube.json"), "--out", str(out)]) == 0
     first, warning, second, last = capsys.readouterr().err.splitlines()
     assert first.endswith(
-        "wxr.xml: 1 threads, 1 posts, 6 other texts (1 no_zone, 1 spam, 1 unapproved, 1 orphan, 1 deleted, "
+        "wxr.xml: 1 thread, 1 post, 6 other texts (1 no_zone, 1 spam, 1 unapproved, 1 orphan, 1 deleted, "
         "1 duplicate_id), 0 warnings"
     )
     assert warning.endswith("youtube.json: 2 replies are counted in the export but are not in it")
-    assert second.endswith("youtube.json: 1 threads, 0 posts, 3 other texts (1 unapproved), 1 warning")
+    assert second.endswith("youtube.json: 1 thread, 0 posts, 3 other texts (1 unapproved), 1 warning")
     assert last == f"amends: wrote {out}: 2 threads"
 
 

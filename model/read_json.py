@@ -1,7 +1,6 @@
 """A thread as a JSON object, as the HTTP service and JSON-lines files hand it over, checked field by field."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final, cast, get_args
 
@@ -81,12 +80,28 @@ def thread_from_dict(data: Mapping[str, Any], *, where: str = "", brand: str | N
 
 def thread_to_dict(thread: Thread) -> dict[str, Any]:
     """A Thread as a JSON object with every field, from which thread_from_dict makes an equal one."""
-    whole = asdict(thread)
-    first = ("id", "url", "title", "brand", "adapter", "confidence", "claimed", "warnings")
-    order = ("id", "parent", "kind", "author", "time", "text", "votes", "flags")
     return {
-        **{name: whole[name] for name in first},
-        "utterances": [{name: one[name] for name in order} for one in whole["utterances"]],
+        "id": thread.id,
+        "url": thread.url,
+        "title": thread.title,
+        "brand": thread.brand,
+        "adapter": thread.adapter,
+        "confidence": thread.confidence,
+        "claimed": thread.claimed,
+        "warnings": list(thread.warnings),
+        "utterances": [
+            {
+                "id": one.id,
+                "parent": one.parent,
+                "kind": one.kind,
+                "author": {"name": one.author.name, "url": one.author.url} if one.author else None,
+                "time": one.time,
+                "text": one.text,
+                "votes": one.votes,
+                "flags": list(one.flags),
+            }
+            for one in thread.utterances
+        ],
     }
 
 

@@ -35,10 +35,14 @@ def case_features(texts: Sequence[TextReading]) -> CaseFeatures:
 
 
 def _valence(texts: Sequence[TextReading]) -> float:
-    total = weight = 0.0
-    for text in texts:
-        for s in text.sentences:
-            if not any(q.start < s.end and s.start < q.end for q in text.reading.statements):
-                total += s.sentiment.valence * (s.end - s.start)
-                weight += s.end - s.start
-    return total / weight if weight else 0.0
+    """Mean over the texts, each counted once: a long story does not drown what its author says later."""
+    means = [m for m in map(_text_valence, texts) if m is not None]
+    return sum(means) / len(means) if means else 0.0
+
+
+def _text_valence(text: TextReading) -> float | None:
+    """Mean over the sentences that state no loyalty, by length; None where there are none."""
+    statements = text.reading.statements
+    kept = [s for s in text.sentences if not any(q.start < s.end and s.start < q.end for q in statements)]
+    weight = sum(s.end - s.start for s in kept)
+    return sum(s.sentiment.valence * (s.end - s.start) for s in kept) / weight if weight else None

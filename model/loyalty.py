@@ -24,17 +24,17 @@ MATTERS = ("contact", "speed", "apology", "explanation", "responsibility", "redr
 
 INTERVAL = (10.0, 90.0)
 DRAWS_PER_FIT = 4
-# Below this a probability is the heads' noise: it would add up over fifty cues that nobody mentioned.
-NOISE = 0.1
+# A statement counts for the band from here on, and only where the estimate does not contradict it.
+STATED = 0.5
 
 
 def vector(features: CaseFeatures, names: Sequence[str]) -> Floats:
     """Features as numbers in the given order: probabilities in [0, 1], severity / 3, valence in [-1, 1]."""
     values = {
-        **{name: p for name, p in features.cues.items() if p >= NOISE},
+        **features.cues,
         "failure": features.failure,
         "severity": features.severity / 3,
-        "tenure": features.tenure if features.tenure >= NOISE else 0.0,
+        "tenure": features.tenure,
         "valence": features.valence or 0.0,
     }
     return np.asarray([values.get(name, 0.0) for name in names])
@@ -108,9 +108,17 @@ class LoyaltyHead:
     conduct: Fit
 
     def estimate(
-        self, case: CaseFeatures, cues: Sequence[Cue] = (), tenure: Statement | None = None
+        self,
+        case: CaseFeatures,
+        cues: Sequence[Cue] = (),
+        tenure: Statement | None = None,
+        stated: Sequence[Statement] = (),
     ) -> LoyaltyEstimate:
-        """Probabilities, index with 80 % interval, and evidence; `cues` and `tenure` lend their quotes to it."""
+        """Probabilities, index with 80 % interval, evidence and band.
+
+        `cues` and `tenure` lend their quotes to the evidence. `stated`, the author's own words about loyalty, bears on
+        the band alone.
+        """
         x = vector(case, self.full.features)
         first = slice(0, 1)
         stance, word = self.full.scores(x, first)
@@ -131,7 +139,7 @@ class LoyaltyHead:
             low=low,
             high=high,
             index_conduct=index_conduct,
-            band=band(index, advocate, leave),
+            band=band(index, advocate, leave, stated),
             evidence=self._evidence(x, cues, tenure),
             coverage=len(mentioned & set(MATTERS)) / len(MATTERS),
             missing=tuple(c for c in MATTERS if c not in mentioned),
@@ -166,10 +174,15 @@ def _quoted(name: str, contribution: float, cues: Sequence[Cue], tenure: Stateme
     return Evidence(name, contribution, best.quote, best.start, best.end, best.utterance)
 
 
-def band(index: float, advocate: float, churn: float) -> Band:
-    """The band shown to people: advocate, retained, ambivalent or at risk. The cuts are a published convention."""
-    if advocate >= 0.4 or index >= 75:
+def band(index: float, advocate: float, churn: float, stated: Sequence[Statement] = ()) -> Band:
+    """The band shown to people. The cuts are a published convention (docs/loyalty.md).
+
+    Who says so in their own words is an advocate or at risk unless the estimate points the other way.
+    """
+    kinds = {s.kind for s in stated if s.probability >= STATED}
+    praises, leaves = bool(kinds & {"stay", "promote"}), "leave" in kinds
+    if advocate >= 0.4 or index >= 75 or (praises and not leaves and index >= 55):
         return "advocate"
-    if churn >= 0.4 or index <= 35:
+    if churn >= 0.4 or index <= 35 or (leaves and not praises and index < 55):
         return "at_risk"
     return "retained" if index >= 55 else "ambivalent"

@@ -12,7 +12,7 @@ from model.types import Role, Utterance
 PLACE: dict[str, dict[str, float]] = {
     "review": {"customer": 1.0, "bystander": 1.0, "commentator": 1.0, "company": 1.0, "spam": 1.0, "unclear": 1.0},
     "post": {"customer": 1.0, "bystander": 1.0, "commentator": 2.0, "company": 1.0, "spam": 0.5, "unclear": 0.5},
-    "comment": {"customer": 0.3, "bystander": 4.0, "commentator": 4.0, "company": 4.0, "spam": 0.5, "unclear": 1.0},
+    "comment": {"customer": 0.3, "bystander": 4.0, "commentator": 2.0, "company": 4.0, "spam": 0.5, "unclear": 1.0},
 }
 
 _I = r"\b(?:i|we|my (?:wife|husband|partner|mother|father|son|daughter))"
@@ -131,7 +131,7 @@ def _signals(utterances: Sequence[Utterance], brand: str | None, subject: str) -
     dealings = _DEALINGS.search(text)
     if dealings:
         signals.append("own dealings")
-    elif _place(utterances) == "comment":
+    elif _place(utterances) != "review":
         signals.append("no dealings of their own")
     if _COMPANY.search(text) and not dealings:
         signals.append("speaks for the company")

@@ -142,7 +142,9 @@ class Scorer:
     def _estimate(self, texts: Sequence[Scored]) -> tuple[Status, str | None, LoyaltyEstimate]:
         cues = [c for t in texts for c in t.reading.cues]
         tenure = _tenure(texts)
-        loyalty = self._bundle.loyalty.estimate(case_features([t.text_reading for t in texts]), cues, tenure)
+        stated = [s for t in texts for s in t.reading.statements]
+        features = case_features([t.text_reading for t in texts])
+        loyalty = self._bundle.loyalty.estimate(features, cues, tenure, stated)
         foreign = {language(t.raw) for t in texts} - {"en", "und"}
         if foreign:
             return (

@@ -13,9 +13,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from model.types import InputError, Report, Thread
 
@@ -64,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
     _score_options(commands.add_parser("score", help="score threads and print a report"))
     _read_options(commands.add_parser("read", help="turn pages and exports into threads, one JSON object a line"))
     _predict_options(commands.add_parser("predict", help="score every text of a table"))
+    _evaluate_options(commands.add_parser("evaluate", help="measure the model on labelled data"))
     _serve_options(commands.add_parser("serve", help="answer over HTTP"))
     return top
 
@@ -97,6 +99,14 @@ def _predict_options(options: argparse.ArgumentParser) -> None:
         "--task", choices=("sentiment", "conduct", "loyalty"), default="sentiment", help="default: sentiment"
     )
     options.add_argument("--out", type=_table_path, required=True, metavar="OUT", help=".parquet, .jsonl or .csv")
+    _bundle_options(options)
+
+
+def _evaluate_options(options: argparse.ArgumentParser) -> None:
+    options.add_argument("file", type=Path, metavar="FILE", help="labelled data (docs/evaluate.md)")
+    options.add_argument("--task", choices=("sentiment", "conduct", "loyalty"), default="sentiment")
+    options.add_argument("--by", choices=("source",), help="also figures for every value of this column (sentiment)")
+    options.add_argument("--json", action="store_true", help="print JSON instead of lines")
     _bundle_options(options)
 
 
@@ -148,6 +158,8 @@ def _run(args: argparse.Namespace, load: Load) -> int:
         return _read(args)
     if args.command == "predict":
         return _predict(args, load)
+    if args.command == "evaluate":
+        return _evaluate(args, load)
     if args.command == "serve":
         return _serve(args)
     parser().print_help(sys.stderr)
@@ -274,6 +286,32 @@ def _progress(total: int) -> Iterator[Callable[[int], None]]:
         yield show
     finally:
         print(file=sys.stderr)
+
+
+def _evaluate(args: argparse.Namespace, load: Load) -> int:
+    try:
+        from training.evaluate import evaluate
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"evaluating needs the package {error.name}",
+            code="missing_package",
+            got="the base install",
+            expected='pip install "amends[evaluate]"',
+        ) from error
+    scorer = load(args.bundle, threads=args.threads)
+    figures = evaluate(args.task, args.file, scorer, by_source=args.by == "source")
+    report = {"task": args.task, "file": args.file.name, "bundle": asdict(scorer.info), "figures": figures}
+    print(json.dumps(report, indent=2) if args.json else "\n".join(_lines(figures)))
+    return 0
+
+
+def _lines(figures: dict[str, Any], above: str = "") -> Iterator[str]:
+    """Nested figures as one line each: "bundle macro_f1  0.71"."""
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            yield from _lines(value, f"{above}{name} ")
+        else:
+            yield f"{above + name:48} {value}"
 
 
 def _serve(args: argparse.Namespace) -> int:

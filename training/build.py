@@ -31,7 +31,7 @@ from model.segment import tokenize
 from model.torch_encoder import TorchEncoder
 from model.types import BundleInfo
 from training import calibrate, evaluate, loyalty
-from training.data import conduct_examples, digest, load
+from training.data import conduct_examples, digest
 from training.export import export
 from training.network import Network
 
@@ -58,6 +58,12 @@ def special_tokens(tokenizer: Tokenizer) -> dict[str, int]:
     return {name: int(i) for name, i in found.items() if i is not None}
 
 
+def calibration_windows(tokenizer: Tokenizer, path: Path) -> list[NDArray[np.int64]]:
+    """Windows of 300 texts, whose labels are not looked at, to measure the size of activations on."""
+    texts = tokenize([r["text"] for r in loyalty.sample(path, 300)], tokenizer, WINDOW)
+    return [t.ids[a:b] for t in texts for a, b in t.windows]
+
+
 def empty_fit(features: tuple[str, ...]) -> Fit:
     """A fit that says nothing, to read texts with before there is a real one."""
     zeros = np.zeros((1, len(features) + 2))
@@ -67,9 +73,9 @@ def empty_fit(features: tuple[str, ...]) -> Fit:
 
 def fit_temperature(bundle: Bundle, source: str) -> float:
     """Temperature of the sentiment head on development data, through the 8-bit graph."""
-    rows = load(source)
-    labels = np.asarray([SENTIMENT.index(label) for label in rows["label"]])
-    tokenized = tokenize(list(rows["text"]), bundle.tokenizer, bundle.max_tokens)
+    rows = evaluate.labelled(Path(source))
+    labels = np.asarray([SENTIMENT.index(r["label"]) for r in rows])
+    tokenized = tokenize([r["text"] for r in rows], bundle.tokenizer, bundle.max_tokens)
     keep = np.asarray([len(t.ids) > 0 for t in tokenized])
     states = encode_texts([t for t in tokenized if len(t.ids)], bundle.encoder)
     logits = bundle.sentiment.logits(np.stack([s.mean(axis=0) for s in states]))
@@ -89,15 +95,29 @@ def fit_thresholds(bundle: Bundle, files: list[Path], held_out: set[str]) -> NDA
     return calibrate.thresholds(calibrate.document_maxima(found), truth)
 
 
+def training_texts(data: Path) -> set[str]:
+    """Normalised texts that the encoder was fine-tuned on."""
+    sentiment = [r["text"] for r in loyalty.sample(data / "sentiment/train.parquet", None)]
+    conduct = [
+        json.loads(line)["text"]
+        for name in ("train", "synthetic")
+        for line in (data / f"conduct/{name}.jsonl").read_text(encoding="utf-8").splitlines()
+        if line.strip()
+    ]
+    return {loyalty.normalised(t) for t in (*sentiment, *conduct)}
+
+
 def loyalty_sets(scorer: Scorer, data: Path, limit: int) -> dict[str, list[loyalty.Example]]:
     """What the loyalty head is fitted on ("train") and judged by ("recommend", "stars").
 
-    Companies of the validation files are left out of the training set wherever they appear.
+    Companies of the validation files are left out of the training set wherever they appear, and texts that the encoder
+    was trained on, for whatever task, are left out of the validation sets.
     """
     folder = data / "loyalty"
+    seen = training_texts(data)
     validation = {
-        "recommend": loyalty.recommend_examples(scorer, folder / "recommend_validation.parquet"),
-        "stars": loyalty.stars_examples(scorer, folder / "stars_validation.parquet"),
+        "recommend": loyalty.recommend_examples(scorer, folder / "recommend_validation.parquet", seen=seen),
+        "stars": loyalty.stars_examples(scorer, folder / "stars_validation.parquet", seen=seen),
     }
     held = {e.company.casefold() for part in validation.values() for e in part}
     train = [
@@ -128,7 +148,6 @@ def build(run: Path, data: Path, out: Path, version: str, *, limit: int) -> dict
     network = Network(str(run))
     network.load_state_dict(load_file(run / "network.safetensors"))
     network.eval()
-    export(network, out / "encoder.onnx")
     for name in ("tokenizer.json", "config.json"):
         shutil.copy(run / name, out / name)
     # Half precision halves the file; the rounding is far below what 8 bits cost.
@@ -136,6 +155,8 @@ def build(run: Path, data: Path, out: Path, version: str, *, limit: int) -> dict
     tokenizer = Tokenizer.from_file(str(out / "tokenizer.json"))
     special = special_tokens(tokenizer)
     ids = (special["cls"], special["sep"], special["pad"])
+    log("exporting")
+    export(network, calibration_windows(tokenizer, data / "sentiment/dev.parquet"), ids, out / "encoder.onnx")
     arrays = heads_of(network)
     del network
     neutral = LoyaltyHead(empty_fit(FULL_FEATURES), empty_fit(CONDUCT_FEATURES))
@@ -184,7 +205,7 @@ def build(run: Path, data: Path, out: Path, version: str, *, limit: int) -> dict
             scorer,
             TorchEncoder(out, ids, device="cpu"),
             bundle.sentiment,
-            list(load(str(data / "sentiment/dev.parquet")).shuffle(seed=3).select(range(2000))["text"]),
+            [r["text"] for r in loyalty.sample(data / "sentiment/dev.parquet", 2000)],
         ),
     }
     write_manifest(out, version, special, figures, record, data, len(examples))

@@ -14,12 +14,13 @@ from sklearn.metrics import f1_score, precision_recall_fscore_support, recall_sc
 from model.codebook import CUE_VALUES, SENTIMENT
 from model.encoder import Encoder, encode_texts
 from model.loyalty import Fit, LoyaltyHead, vector
+from model.read_table import read_table
 from model.scorer import Scorer
 from model.segment import tokenize
 from model.sentiment import SentimentHead
+from model.types import InputError
 from training.calibrate import expected_calibration_error
-from training.data import load
-from training.loyalty import Example
+from training.loyalty import Example, recommend_examples, stars_examples
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -61,9 +62,9 @@ def class_figures(truth: Ints, predicted: Ints) -> dict[str, Any]:
 
 
 def sentiment_figures(scorer: Scorer, source: str, *, by_source: bool = False) -> dict[str, Any]:
-    """The bundle, VADER and the majority class on a file with text and label (and source)."""
-    rows = load(source)
-    texts, labels = list(rows["text"]), [SENTIMENT.index(label) for label in rows["label"]]
+    """The bundle, VADER, TextBlob and the majority class on a table with text and label (and source)."""
+    rows = labelled(Path(source))
+    texts, labels = [r["text"] for r in rows], [SENTIMENT.index(r["label"]) for r in rows]
     found = scorer.sentiment(texts)
     truth = np.asarray(labels)
     neutral = (0.0, 1.0, 0.0)
@@ -73,13 +74,38 @@ def sentiment_figures(scorer: Scorer, source: str, *, by_source: bool = False) -
     figures["bundle"]["ece"] = round(expected_calibration_error(probabilities, truth), 4)
     figures["bundle"]["brier"] = round(float(((probabilities - np.eye(3)[truth]) ** 2).sum(axis=1).mean()), 4)
     figures["vader"] = class_figures(truth, vader(texts))
+    figures["textblob"] = class_figures(truth, textblob(texts))
     figures["majority"] = class_figures(truth, np.full(len(truth), Counter(labels).most_common(1)[0][0]))
     if by_source:
-        sources = np.asarray(rows["source"])
+        sources = np.asarray([r.get("source", "all") for r in rows])
         figures["by_source"] = {
             s: class_figures(truth[sources == s], predicted[sources == s]) for s in sorted({*sources})
         }
     return figures
+
+
+def labelled(path: Path) -> list[dict[str, Any]]:
+    """Rows of a table with text and a label of SENTIMENT. Raises InputError naming the row and what was got."""
+    rows: list[dict[str, Any]] = read_table(path, "text").to_pylist()
+    for number, row in enumerate(rows, start=1):
+        if row.get("label") not in SENTIMENT or not isinstance(row["text"], str):
+            wrong = "text" if row.get("label") in SENTIMENT else "label"
+            raise InputError(
+                f"{path.name}, row {number}: the {wrong} can't be used",
+                code="bad_row",
+                field=wrong,
+                got=repr(row.get(wrong)),
+                expected="a text" if wrong == "text" else ", ".join(SENTIMENT),
+            )
+    return rows
+
+
+def textblob(texts: Sequence[str]) -> Ints:
+    """Labels of TextBlob's lexicon with the same thresholds."""
+    from textblob import TextBlob
+
+    scores = np.asarray([TextBlob(t).sentiment.polarity for t in texts])
+    return np.where(scores >= 0.05, 2, np.where(scores <= -0.05, 0, 1))
 
 
 def vader(texts: Sequence[str]) -> Ints:
@@ -174,6 +200,31 @@ def _auc_interval(truth: NDArray[np.bool_], scores: Floats) -> list[float]:
         return float(roc_auc_score(truth[rows], scores[rows])) if 0 < truth[rows].sum() < len(rows) else 0.5
 
     return interval(len(truth), auc)
+
+
+def evaluate(task: str, path: Path, scorer: Scorer, *, by_source: bool = False) -> dict[str, Any]:
+    """Figures of one task on a labelled file: the one entry for the command line.
+
+    sentiment: a table with text and label. conduct: annotated documents, JSON lines. loyalty: text, company and
+    `recommended` (0, 1) or `rating` (1 to 5) in a table.
+    Raises InputError where the file lacks what the task needs.
+    """
+    if task == "sentiment":
+        return sentiment_figures(scorer, str(path), by_source=by_source)
+    if task == "conduct":
+        return conduct_figures(scorer, path)
+    columns = read_table(path, "text").column_names
+    if "recommended" in columns:
+        return loyalty_figures(scorer.bundle.loyalty, recommend_examples(scorer, path), extremes=False)
+    if "rating" in columns:
+        return loyalty_figures(scorer.bundle.loyalty, stars_examples(scorer, path), extremes=True)
+    raise InputError(
+        f"{path.name} holds no outcome",
+        code="missing_column",
+        field="column",
+        got=", ".join(columns),
+        expected="a column recommended (0, 1) or rating (1 to 5)",
+    )
 
 
 def agreement(scorer: Scorer, other: Encoder, head: SentimentHead, texts: Sequence[str]) -> dict[str, Any]:

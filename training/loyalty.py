@@ -6,7 +6,9 @@ the weights of the features. Research enters as weak Gaussian priors and a few h
 """
 
 import json
-from collections.abc import Sequence
+import random
+import re
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,9 @@ from scipy.optimize import minimize
 from model.case import case_features
 from model.codebook import CUE_VALUES, REPURCHASE, WOM
 from model.loyalty import CONDUCT_FEATURES, FULL_FEATURES, Fit, vector
+from model.read_table import read_table
 from model.scorer import Scorer
 from model.types import CaseFeatures, Reading
-from training.data import load
 
 Floats = NDArray[np.float64]
 DRAWS = 40
@@ -31,6 +33,7 @@ PRIORS = {
     "solved:no": (-0.5, 0.6),
     "speed:fast": (0.4, 0.6),
     "speed:slow": (-0.4, 0.6),
+    "failure": (-0.3, 0.5),
     "severity": (-0.7, 0.5),
     "repeat_failure:yes": (-0.8, 0.6),
     "promise:broken": (-0.5, 0.6),
@@ -42,6 +45,7 @@ SIGNS = {
     "solved:no": -1,
     "speed:fast": 1,
     "speed:slow": -1,
+    "failure": -1,
     "severity": -1,
     "repeat_failure:yes": -1,
     "promise:broken": -1,
@@ -107,9 +111,25 @@ def _answered(features: CaseFeatures) -> bool:
     )
 
 
-def recommend_examples(scorer: Scorer, path: Path, limit: int | None = None) -> list[Example]:
-    """Reviews with `recommended` 0 or 1."""
-    rows = _sample(path, limit)
+def normalised(text: str) -> str:
+    """Letters and digits in lower case: what makes two copies of a review the same."""
+    return " ".join(re.findall(r"\w+", text.casefold()))
+
+
+def unseen(rows: Sequence[dict[str, Any]], seen: Set[str]) -> list[dict[str, Any]]:
+    """Rows whose text, with or without the title, is not among the normalised texts `seen`."""
+    return [
+        r
+        for r in rows
+        if not {normalised(r["text"]), normalised(f"{r.get('title') or ''} {r['text']}"), normalised(_titled(r))} & seen
+    ]
+
+
+def recommend_examples(
+    scorer: Scorer, path: Path, limit: int | None = None, seen: Set[str] = frozenset()
+) -> list[Example]:
+    """Reviews with `recommended` 0 or 1; normalised texts in `seen` are left out."""
+    rows = unseen(sample(path, limit), seen)
     features = read_masked(scorer, [_titled(r) for r in rows])
     return [
         Example(f, "recommend", r["company"], 2, -1, int(r["recommended"]), _answered(f))
@@ -117,9 +137,9 @@ def recommend_examples(scorer: Scorer, path: Path, limit: int | None = None) -> 
     ]
 
 
-def stars_examples(scorer: Scorer, path: Path, limit: int | None = None) -> list[Example]:
-    """Reviews with 1 to 5 stars: up to 2 negative, 3 mixed, from 4 positive."""
-    rows = _sample(path, limit)
+def stars_examples(scorer: Scorer, path: Path, limit: int | None = None, seen: Set[str] = frozenset()) -> list[Example]:
+    """Reviews with 1 to 5 stars: up to 2 negative, 3 mixed, from 4 positive; texts in `seen` are left out."""
+    rows = unseen(sample(path, limit), seen)
     features = read_masked(scorer, [_titled(r) for r in rows])
     outcome = [0 if r["rating"] <= 2 else 1 if r["rating"] < 4 else 2 for r in rows]
     return [
@@ -130,7 +150,7 @@ def stars_examples(scorer: Scorer, path: Path, limit: int | None = None) -> list
 
 def intent_examples(scorer: Scorer, path: Path) -> list[Example]:
     """Texts whose author stated to leave or to stay, without that statement."""
-    rows = [r for r in _sample(path, None) if r["consistent_with_rating"] == 1]
+    rows = [r for r in sample(path, None, "text_masked") if r["consistent_with_rating"] == 1]
     features = read_masked(scorer, [r["text_masked"] for r in rows])
     return [
         Example(f, f"intent {r['domain']}", r["company"], 2, int(r["stated"] == "loyal"), -1, _answered(f))
@@ -178,11 +198,10 @@ def _titled(row: dict[str, Any]) -> str:
     return text if not title or text.startswith(title.rstrip("….")) else f"{title}. {text}"
 
 
-def _sample(path: Path, limit: int | None) -> list[dict[str, Any]]:
-    rows = load(str(path))
-    if limit is not None and len(rows) > limit:
-        rows = rows.shuffle(seed=7).select(range(limit))
-    return list(rows)
+def sample(path: Path, limit: int | None, column: str = "text") -> list[dict[str, Any]]:
+    """Rows of a table with a text in `column`; at most `limit` of them, drawn with a fixed seed."""
+    rows = [r for r in read_table(path, column).to_pylist() if r[column]]
+    return rows if limit is None or len(rows) <= limit else random.Random(7).sample(rows, limit)
 
 
 def table(examples: Sequence[Example], outcome: str, names: Sequence[str]) -> Table:

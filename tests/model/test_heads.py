@@ -93,8 +93,25 @@ def test_peak_is_the_maximum_when_one_stands_out_and_the_mean_when_none_does():
     assert peak(np.asarray([[2.0], [2.0]], dtype=np.float32))[0] == pytest.approx(2)
 
 
+def test_of_two_contrary_statements_in_a_sentence_the_surer_stays():
+    head = fake_conduct_head()
+    head.token_bias[SENTENCE_LABELS.index("stated:stay")] = -11
+    text = "Never again. Customer again."
+    found = head.read(text, *encoded(text))
+    assert [(s.kind, s.start < 12) for s in found.statements] == [("leave", True), ("stay", False)]
+
+
+def test_what_is_not_reported_does_not_count():
+    head = fake_conduct_head()
+    head.thresholds[SENTENCE_LABELS.index("redress:refund")] = 0.999
+    text = "A refund came."
+    found = head.read(text, *encoded(text))
+    assert found.cues == ()
+    assert found.cue_probabilities["redress:refund"] == 0
+
+
 @pytest.mark.parametrize("words", [1, 2, 5, 60])
-def test_quotes_have_three_to_twenty_five_words_where_the_sentence_allows(words):
+def test_quotes_have_five_to_twenty_five_words_where_the_sentence_allows(words):
     text = " ".join(["refund", *["word"] * (words - 1)])
     tokenized, _ = encoded(text)
     for logits in (np.full(words, 3.0), np.linspace(5, -5, words)):

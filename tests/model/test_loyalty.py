@@ -1,9 +1,8 @@
-import numpy as np
 import pytest
 
 from model.case import TextReading, case_features
 from model.codebook import CUE_VALUES
-from model.loyalty import CONDUCT_FEATURES, FULL_FEATURES, LoyaltyHead, band, vector
+from model.loyalty import CONDUCT_FEATURES, FULL_FEATURES, LoyaltyHead, band
 from model.types import CaseFeatures, Cue, Reading, SentenceSentiment, Sentiment, Statement
 from tests.fakes import fake_fit
 
@@ -90,11 +89,6 @@ def test_evidence_quotes_the_words_and_coverage_names_what_is_unknown():
     assert "redress" not in found.missing
 
 
-def test_noise_in_fifty_silent_cues_does_not_add_up():
-    noisy = CaseFeatures(dict.fromkeys(CUE_VALUES, 0.09), 1.0, 1.0, 0.0, 0.0, 50)
-    assert np.array_equal(vector(noisy, FULL_FEATURES), vector(features(), FULL_FEATURES))
-
-
 @pytest.mark.parametrize(
     ("index", "advocate", "churn", "expected"),
     [
@@ -110,13 +104,33 @@ def test_bands(index, advocate, churn, expected):
     assert band(index, advocate, churn) == expected
 
 
+def said(kind, probability=0.9):
+    return Statement(kind, probability, "so I say", 0, 8)
+
+
+@pytest.mark.parametrize(
+    ("index", "stated", "expected"),
+    [
+        (60, [said("stay")], "advocate"),
+        (60, [said("promote", 0.4)], "retained"),
+        (60, [said("stay"), said("leave")], "retained"),
+        (45, [said("stay")], "ambivalent"),
+        (45, [said("leave")], "at_risk"),
+        (60, [said("leave")], "retained"),
+        (45, [said("warn")], "ambivalent"),
+    ],
+)
+def test_own_words_bear_on_the_band_unless_the_estimate_contradicts_them(index, stated, expected):
+    assert band(index, 0.1, 0.1, stated) == expected
+
+
 def test_a_case_takes_the_strongest_mention_and_the_worst_severity():
     first = TextReading(reading({"redress:refund": 0.2}, severity="3"), (sentence(0, 10, -1.0),), 10)
     second = TextReading(reading({"redress:refund": 0.9}, severity="0"), (sentence(0, 30, 1.0),), 20)
     found = case_features([first, second])
     assert found.cues["redress:refund"] == 0.9
     assert found.severity == 3
-    assert found.valence == pytest.approx(0.5)
+    assert found.valence == pytest.approx(0.0)
     assert found.length == 30
 
 

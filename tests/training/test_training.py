@@ -22,7 +22,7 @@ from model.loyalty import CONDUCT_FEATURES
 from model.segment import tokenize
 from model.types import CaseFeatures
 from training import calibrate, data, finetune, loyalty
-from training.export import export_float, quantize
+from training.export import export, export_float, smoothed
 from training.network import Network, mean_by, peak_by
 
 WORDS = [
@@ -174,9 +174,9 @@ def test_the_exported_graphs_agree_with_the_network_at_other_shapes(run, tmp_pat
     network.load_state_dict(load_file(run / "network.safetensors"))
     network.eval()
     export_float(network, tmp_path / "float.onnx")
-    quantize(tmp_path / "float.onnx", tmp_path / "small.onnx")
     tokenizer = Tokenizer.from_file(str(run / "tokenizer.json"))
     texts = tokenize(["great day", "the kettle broke . they ignored us", "bad " * 40], tokenizer, 30)
+    export(network, [t.ids[slice(*t.windows[0])] for t in texts], (2, 3, 0), tmp_path / "small.onnx")
     plain = encode_texts(texts, OnnxEncoder(tmp_path / "float.onnx", (2, 3, 0)))
     small = encode_texts(texts, OnnxEncoder(tmp_path / "small.onnx", (2, 3, 0)))
     for text, a, b in zip(texts, plain, small, strict=True):
@@ -186,6 +186,19 @@ def test_the_exported_graphs_agree_with_the_network_at_other_shapes(run, tmp_pat
         assert np.abs(a[: len(states)] - states).max() < 1e-4
         cosines = (a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
         assert cosines.min() > 0.97
+
+
+def test_smoothing_changes_no_result_and_evens_the_activations_out(run):
+    network = Network(str(run))
+    network.load_state_dict(load_file(run / "network.safetensors"))
+    network.eval()
+    network.encoder.encoder.layer[0].output.LayerNorm.weight.data[3] = 50.0
+    ids = torch.tensor([[2, 5, 6, 7, 3]])
+    even = smoothed(network, [np.asarray([5, 6, 7])], (2, 3, 0))
+    with torch.no_grad():
+        before, after = (n.states(ids, torch.ones_like(ids)) for n in (network, even))
+    assert torch.allclose(before, after, atol=1e-4)
+    assert even.encoder.encoder.layer[1].attention.self.query.inverse.argmin().item() == 3
 
 
 def test_temperature_recovers_the_scale_of_overconfident_logits():

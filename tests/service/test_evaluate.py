@@ -1,0 +1,88 @@
+import json
+
+import pytest
+
+from service.cli import main
+from tests.fakes import fake_scorer
+
+pytest.importorskip("sklearn", reason="the evaluate extra is not installed")
+pytest.importorskip("vaderSentiment", reason="the evaluate extra is not installed")
+
+
+def load(bundle=None, *, threads=1):
+    return fake_scorer()
+
+
+def write(path, rows):
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return str(path)
+
+
+def rows():
+    pairs = (("great day", "positive"), ("awful day", "negative"), ("a day", "neutral"), ("great mess", "negative"))
+    return [{"text": t, "label": label, "source": s} for s in ("one", "two") for t, label in pairs for _ in range(5)]
+
+
+def run(capsys, *args):
+    code = main(["evaluate", *args], load=load)
+    return code, capsys.readouterr()
+
+
+def test_sentiment_has_its_figures_beside_the_baselines(tmp_path, capsys):
+    code, printed = run(capsys, write(tmp_path / "t.jsonl", rows()), "--by", "source", "--json")
+    found = json.loads(printed.out)["figures"]
+    assert code == 0
+    assert found["bundle"]["accuracy"] == 0.75
+    assert found["bundle"]["macro_recall"] == pytest.approx((0.5 + 1 + 1) / 3, abs=1e-3)
+    low, high = found["bundle"]["macro_f1_interval"]
+    assert low <= found["bundle"]["macro_f1"] <= high
+    assert found["majority"]["accuracy"] == 0.5
+    assert found["by_source"].keys() == {"one", "two"}
+    assert {"vader", "textblob"} <= found.keys()
+
+
+def test_conduct_counts_cues_and_hypothetical_ones_by_document(tmp_path, capsys):
+    annotated = {
+        "role": "customer",
+        "failure": {"type": "none", "severity": 0},
+        "conduct": [{"cue": "redress", "value": "refund", "quote": "refund"}],
+        "hypothetical": [],
+    }
+    document = annotated | {"text": "They sent a refund and said sorry."}
+    advice = annotated | {
+        "text": "They should do it.",
+        "conduct": [],
+        "hypothetical": [{"cue": "apology", "quote": "should do it"}],
+    }
+    code, printed = run(capsys, write(tmp_path / "d.jsonl", [document, advice]), "--task", "conduct", "--json")
+    found = json.loads(printed.out)["figures"]
+    assert code == 0
+    assert found["by_value"]["redress:refund"] == {"f1": 1.0, "n": 1}
+    assert found["micro_f1"] == pytest.approx(2 / 3, abs=1e-3)
+    assert found["hypothetical_taken_for_fact"] == [0, 1]
+
+
+def test_loyalty_ranks_texts_beside_sentiment_alone(tmp_path, capsys):
+    texts = [("They sent a refund. Great.", 1), ("They ignored me. Awful.", 0), ("A refund, fine.", 1), ("ignored", 0)]
+    table = [{"text": t, "company": "Own", "title": None, "recommended": y} for t, y in texts]
+    code, printed = run(capsys, write(tmp_path / "r.jsonl", table), "--task", "loyalty")
+    assert code == 0
+    assert "all full auc" in printed.out
+    assert printed.out.split("all full auc")[1].split()[0] == "1.0"
+
+
+@pytest.mark.parametrize(
+    ("row", "word"),
+    [({"text": "a day", "label": "meh"}, "'meh'"), ({"text": None, "label": "neutral"}, "None")],
+)
+def test_a_row_that_cannot_be_used_is_named(tmp_path, capsys, row, word):
+    code, printed = run(capsys, write(tmp_path / "t.jsonl", [{"text": "great", "label": "positive"}, row]))
+    assert code == 1
+    assert "row 2" in printed.err
+    assert word in printed.err
+
+
+def test_a_table_without_an_outcome_is_named(tmp_path, capsys):
+    code, printed = run(capsys, write(tmp_path / "t.jsonl", [{"text": "great"}]), "--task", "loyalty")
+    assert code == 1
+    assert "recommended (0, 1) or rating" in printed.err

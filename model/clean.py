@@ -96,6 +96,9 @@ def _unusable(utterance: Utterance) -> tuple[str | None, str | None]:
     text = " ".join(utterance.text.split())
     if "boilerplate" in utterance.flags:
         return "boilerplate", "furniture of the page"
+    told = next((reason for reason in ("deleted", "spam") if reason in utterance.flags), None)
+    if told is not None:
+        return told, f"marked as {told} where it was published"
     if not _says_something(text):
         return "empty", f"{len(text)} characters without a word" if text else "no text"
     if _DELETED.fullmatch(text):

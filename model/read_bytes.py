@@ -1,12 +1,15 @@
 """From bytes to text: limits, binary content and encodings, for every reader alike."""
 
 import codecs
+import json
 import re
-from typing import Final
+from typing import Any, Final
 
 from charset_normalizer import from_bytes
 
 from model.types import InputError
+
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 MAX_BYTES: Final = 20_000_000
 """The largest page or text scrape that is read, in bytes."""
@@ -126,3 +129,12 @@ def _reads_as(content: bytes, encoding: str) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def load_json(content: bytes) -> Any:
+    """JSON in UTF-8; halves of surrogate pairs, which nothing but JSON can write, become U+FFFD. Raises ValueError."""
+    value = json.loads(content.decode("utf-8"))
+    if _SURROGATE.search(content):
+        text = json.dumps(value, ensure_ascii=False).encode("utf-16-le", "surrogatepass")
+        value = json.loads(text.decode("utf-16-le", "replace"))
+    return value

@@ -88,7 +88,25 @@ def _by_layout(tree: LexborHTMLParser, layout: Layout) -> list[Found]:
     skip = {node.mem_id for node in tree.css(layout.skip)} if layout.skip else set()
     found = [_read_item(node, barred, authors, times, bodies, skip) for node in items]
     _set_parents(found, items)
-    return [one for one in found if one.text or one.author]
+    return _without_empty(found)
+
+
+def _without_empty(found: Sequence[Found]) -> list[Found]:
+    """Without items that hold neither text nor author; what answers one of these answers what it answered."""
+    place: dict[int, int] = {}
+    kept: list[Found] = []
+    for index, one in enumerate(found):
+        if one.text or one.author:
+            place[index] = len(kept)
+            kept.append(one)
+    for one in kept:
+        seen: set[int] = set()
+        while one.parent is not None and one.parent not in place:
+            seen.add(one.parent)
+            above = found[one.parent].parent
+            one.parent = None if above in seen else above
+        one.parent = None if one.parent is None else place[one.parent]
+    return kept
 
 
 def _items(tree: LexborHTMLParser, layout: Layout) -> list[LexborNode]:
@@ -311,12 +329,13 @@ def _by_schema(html: str) -> list[Found]:
         return []
     best: list[Found] = []
     for syntax in ("json-ld", "microdata"):
-        found = _schema_items(data.get(syntax) or [])
+        found = schema_items(data.get(syntax) or [])
         best = found if len(found) > len(best) else best
     return best
 
 
-def _schema_items(data: object) -> list[Found]:
+def schema_items(data: object) -> list[Found]:
+    """Comments, answers and reviews in schema.org data, with the place of the one that each is nested in."""
     found: list[Found] = []
     stack: list[tuple[object, int | None]] = [(data, None)]
     while stack:
@@ -365,11 +384,18 @@ def _schema_found(value: Mapping[str, Any], properties: Mapping[str, Any], kind:
         node=None,
         text=tidy(text),
         id=str(value.get("@id") or value.get("id") or properties.get("identifier") or "") or None,
+        parent_id=_schema_parent(properties.get("parentItem")),
         author=Author(normal_space(name), url or None) if name and name.strip() else None,
         time=read_time(_schema_text(properties, "datePublished", "dateCreated", "commentTime") or ""),
         kind=kind,
         votes=int(votes) if isinstance(votes, int | str) and str(votes).isdigit() else None,
     )
+
+
+def _schema_parent(value: object) -> str | None:
+    if isinstance(value, Mapping):
+        value = value.get("@id") or value.get("id")
+    return value if isinstance(value, str) and value else None
 
 
 def _schema_text(properties: Mapping[str, Any], *names: str) -> str:

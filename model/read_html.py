@@ -16,6 +16,7 @@ from trafilatura import bare_extraction
 
 from model.read_comments import Found, author_of, definitions, find_comments, time_of
 from model.read_dom import ancestor, classes_of, css, limit_attributes, limit_depth, text_of
+from model.read_export import circular
 from model.read_layouts import Layout
 from model.read_post import (
     byline,
@@ -131,19 +132,21 @@ def _with_answers(tree: LexborHTMLParser, layout: Layout, comments: list[Found])
 
 
 def _settle(found: Sequence[Found]) -> list[Utterance]:
-    """Utterances with ids that occur once."""
+    """Utterances with ids that occur once, none of which answers itself."""
     counts: Counter[str] = Counter()
     ids = []
     for number, one in enumerate(found, 1):
         base = one.id or f"comment-{number}"
         counts[base] += 1
         ids.append(base if counts[base] == 1 else f"{base}~{counts[base]}")
+    parents = {own: None if one.parent is None else ids[one.parent] for own, one in zip(ids, found, strict=True)}
+    parents |= dict.fromkeys(circular(parents))
     return [
         Utterance(
             id=own,
             text=one.text,
             kind=one.kind,
-            parent=None if one.parent is None else ids[one.parent],
+            parent=parents[own],
             author=one.author,
             time=one.time,
             votes=one.votes,

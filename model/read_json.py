@@ -16,10 +16,11 @@ _UTTERANCE_FIELDS: Final = frozenset({"id", "parent", "kind", "author", "time", 
 def thread_from_dict(data: Mapping[str, Any], *, where: str = "", brand: str | None = None) -> Thread:
     """A Thread from a JSON object; only `utterances` and each `text` are required.
 
-    Fields: id, url, title, brand, claimed, utterances. Of an utterance: id, parent, kind, author {name, url}, time,
-    text, votes, flags. Missing ids are numbered. Without a kind, the first utterance is the post and every other a
-    comment on it. Fields that are not known are named in the thread's warnings. where: prefix of the field path in
-    errors, such as "line 3: ". Raises InputError with the path of the field, such as "utterances[2].text".
+    Fields: id, url, title, brand, claimed, adapter, confidence, warnings, utterances. Of an utterance: id, parent,
+    kind, author {name, url}, time, text, votes, flags. Missing ids are numbered. Without a kind, the first utterance
+    is the post and every other a comment on it. Fields that are not known are named in the thread's warnings. where:
+    prefix of the field path in errors, such as "line 3: ". Raises InputError with the path of the field, such as
+    "utterances[2].text".
     """
     if not isinstance(data, Mapping):
         raise _wrong(where or "thread", data, "an object with utterances")
@@ -56,15 +57,52 @@ def thread_from_dict(data: Mapping[str, Any], *, where: str = "", brand: str | N
     claimed = data.get("claimed")
     if claimed is not None and (not isinstance(claimed, int) or isinstance(claimed, bool) or claimed < 0):
         raise _wrong(f"{where}claimed", claimed, "a number of comments, 0 or more")
+    confidence = data.get("confidence")
+    if confidence is not None and (
+        isinstance(confidence, bool) or not isinstance(confidence, int | float) or not 0 <= confidence <= 1
+    ):
+        raise _wrong(f"{where}confidence", confidence, "a number from 0 to 1")
     return Thread(
         id=_text(data, "id", where) or "input",
         utterances=tuple(utterances),
         title=_text(data, "title", where),
         url=_text(data, "url", where),
         brand=brand or _text(data, "brand", where),
+        adapter=_text(data, "adapter", where) or "given",
+        confidence=1.0 if confidence is None else float(confidence),
         claimed=claimed,
-        warnings=tuple(f"unknown field {name} was ignored" for name in unknown[:20]),
+        warnings=(
+            *_flags(data.get("warnings"), f"{where}warnings"),
+            *(f"unknown field {name} was ignored" for name in unknown[:20]),
+        ),
     )
+
+
+def thread_to_dict(thread: Thread) -> dict[str, Any]:
+    """A Thread as a JSON object with every field, from which thread_from_dict makes an equal one."""
+    return {
+        "id": thread.id,
+        "url": thread.url,
+        "title": thread.title,
+        "brand": thread.brand,
+        "adapter": thread.adapter,
+        "confidence": thread.confidence,
+        "claimed": thread.claimed,
+        "warnings": list(thread.warnings),
+        "utterances": [
+            {
+                "id": one.id,
+                "parent": one.parent,
+                "kind": one.kind,
+                "author": {"name": one.author.name, "url": one.author.url} if one.author else None,
+                "time": one.time,
+                "text": one.text,
+                "votes": one.votes,
+                "flags": list(one.flags),
+            }
+            for one in thread.utterances
+        ],
+    }
 
 
 def _utterance(row: Mapping[str, Any], path: str, index: int, taken: set[str]) -> Utterance:
@@ -209,7 +247,8 @@ def _check_ids(utterances: Sequence[Utterance], where: str) -> None:
 
 def _under_the_post(utterances: list[Utterance], rows: Sequence[Mapping[str, Any]]) -> list[Utterance]:
     """Comments that say nothing about a parent answer the post, if there is one."""
-    post = next((u for u in utterances if u.kind == "post" and u.parent is None), None)
+    posts = (u for u in utterances if u.kind == "post" and u.parent is None)
+    post = next((u for u in posts if "boilerplate" not in u.flags), None)
     if post is None:
         return utterances
     return [

@@ -13,7 +13,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.json as pa_json
 import pyarrow.parquet as pq
 
-from model.read_bytes import check_text
+from model.read_bytes import check_text, load_json
 from model.types import InputError
 
 SUFFIXES: Final = {
@@ -71,12 +71,6 @@ def table_from_bytes(content: bytes, table_format: str, name: str, text_column: 
         _check_utf8(content, name)
         table = _csv(content, name, text_column) if table_format == "csv" else _jsonl(content, name)
     return _with_text(table, name, text_column)
-
-
-def rows(table: pa.Table) -> Iterator[dict[str, Any]]:
-    """The rows as dicts, a batch in memory at a time."""
-    for batch in table.to_batches():
-        yield from batch.to_pylist()
 
 
 def _parquet(content: bytes, name: str) -> pa.Table:
@@ -148,7 +142,7 @@ def _read_json(content: bytes) -> pa.Table:
 
 def _json_array(content: bytes, name: str) -> list[Any]:
     try:
-        return list(json.loads(content))
+        return list(load_json(content))
     except (ValueError, RecursionError) as error:
         _corrupt(name, "a JSON list", error)
 
@@ -162,7 +156,7 @@ def _objects(content: bytes, name: str) -> Iterator[Any]:
 def json_line(line: bytes | str, number: int, name: str) -> dict[str, Any]:
     """The object on one line of a JSON-lines file, counted from 1; InputError "bad_line" where there is none."""
     try:
-        value = json.loads(line)
+        value = load_json(line if isinstance(line, bytes) else line.encode("utf-8", "surrogatepass"))
     except (ValueError, RecursionError) as error:
         raise InputError(
             f"{name}, line {number}: no JSON ({error})",

@@ -9,7 +9,7 @@ from typing import Final
 
 import networkx as nx
 
-from model.roles import author_key
+from model.authors import author_keys
 from model.trace_links import (
     JOINS_FROM,
     LINKBACKS,
@@ -127,11 +127,13 @@ def _unique(names: Sequence[str]) -> list[str]:
 
 
 def _items(reports: Sequence[Report], ids: Sequence[str]) -> list[Item]:
-    return [
-        Item(number, Place(ids[number], s.utterance.id), s, author_key(s.utterance), moment(s.utterance.time))
-        for number, report in enumerate(reports)
-        for s in report.utterances
-    ]
+    items = []
+    for number, report in enumerate(reports):
+        keys = author_keys([s.utterance for s in report.utterances])
+        for s in report.utterances:
+            place = Place(ids[number], s.utterance.id)
+            items.append(Item(number, place, s, keys[s.utterance.id], moment(s.utterance.time)))
+    return items
 
 
 def moment(time: str | None) -> datetime | None:

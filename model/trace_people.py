@@ -13,7 +13,7 @@ from typing import Final
 
 import networkx as nx
 
-from model.clean import normalised
+from model.near_duplicates import normalised
 from model.trace_links import handles, normalise_url
 from model.trace_types import Edge, Item, Openness, Person, Place, Said, Why
 from model.types import Case, Cue, LoyaltyEstimate, Role, SentenceSentiment

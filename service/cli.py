@@ -1,4 +1,4 @@
-"""The command line: score threads, trace a conversation over many pages, score a table of texts, serve over HTTP.
+"""The command line: score threads, read exports, trace a conversation, score a table of texts, serve over HTTP.
 
 Exit codes: 0 all went well, 1 an input or output could not be used, 2 the command was not understood,
 130 interrupted, 141 whoever read the output went away.
@@ -23,7 +23,10 @@ from model.types import InputError, Report, Thread
 if TYPE_CHECKING:
     from model.scorer import Scorer
 
-FORMATS = ("auto", "html", "text", "jsonl", "csv", "parquet")
+FORMATS = (
+    "auto", "html", "text", "jsonl", "csv", "parquet", "wxr", "disqus", "feed", "warc", "wordpress", "reddit",
+    "hackernews", "youtube", "discourse", "schema", "convokit", "commento",
+)  # fmt: skip
 MAX_WIDTH = 110
 
 
@@ -61,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", metavar="COMMAND")
     _score_options(commands.add_parser("score", help="score threads and print a report"))
     _trace_options(commands.add_parser("trace", help="follow a conversation over many pages"))
+    _read_options(commands.add_parser("read", help="turn pages and exports into threads, one JSON object a line"))
     _predict_options(commands.add_parser("predict", help="score every text of a table"))
     _evaluate_options(commands.add_parser("evaluate", help="measure the model on labelled data"))
     _serve_options(commands.add_parser("serve", help="answer over HTTP"))
@@ -84,6 +88,19 @@ def _trace_options(options: argparse.ArgumentParser) -> None:
     options.add_argument("--brand", metavar="NAME", help="the company that all threads are about")
     options.add_argument("--format", choices=FORMATS, default="auto", help="what the files are (default: found out)")
     _bundle_options(options)
+
+
+def _read_options(options: argparse.ArgumentParser) -> None:
+    options.add_argument("files", nargs="+", type=Path, metavar="FILE", help="pages, exports, tables; .gz and .zst too")
+    options.add_argument(
+        "--out", type=Path, metavar="OUT.jsonl", help="where the threads go (default: standard output)"
+    )
+    options.add_argument("--brand", metavar="NAME", help="the company that the threads are about")
+    options.add_argument("--format", choices=FORMATS, default="auto", help="what the files are (default: found out)")
+    options.add_argument(
+        "--field", action="append", type=_field, metavar="NAME=COLUMN", default=[],
+        help="a column of a table and what it is (docs/reading.md), such as text=body; may be repeated",
+    )  # fmt: skip
 
 
 def _predict_options(options: argparse.ArgumentParser) -> None:
@@ -129,6 +146,13 @@ def _port(value: str) -> int:
     return number
 
 
+def _field(value: str) -> tuple[str, str]:
+    name, sign, column = value.partition("=")
+    if not sign or not name or not column:
+        raise argparse.ArgumentTypeError(f"{value} is not NAME=COLUMN")
+    return name, column
+
+
 def _table_path(value: str) -> Path:
     path = Path(value)
     if path.suffix not in (".parquet", ".jsonl", ".csv"):
@@ -143,6 +167,8 @@ def _run(args: argparse.Namespace, load: Load) -> int:
         return _score(args, load)
     if args.command == "trace":
         return _trace(args, load)
+    if args.command == "read":
+        return _read(args)
     if args.command == "predict":
         return _predict(args, load)
     if args.command == "evaluate":
@@ -202,6 +228,13 @@ def _score(args: argparse.Namespace, load: Load) -> int:
         print(json.dumps({"reports": [r.to_dict() for r in reports]}, ensure_ascii=plain, indent=2))
     if args.html and reports:
         _write_page(reports, args.html)
+    return 1 if failed else 0
+
+
+def _read(args: argparse.Namespace) -> int:
+    from service.convert import convert
+
+    failed = convert(args.files, args.out, kind=args.format, brand=args.brand, fields=dict(args.field), say=_say)
     return 1 if failed else 0
 
 

@@ -74,7 +74,9 @@ class ScoreRequest(Body):
     )
 
     content: str | None = Field(default=None, description="The page, export or text itself. May hold several threads.")
-    format: str = Field(default="auto", description="`html`, `text`, `jsonl` or `csv`; `auto` finds out.")
+    format: str = Field(
+        default="auto", description="`html`, `text`, `jsonl`, `csv` or that of an export; `auto` finds out."
+    )
     brand: str | None = Field(default=None, description="The company that `content` is about.")
     thread: dict[str, Any] | None = Field(
         default=None, description="One thread: `utterances`, each with a `text`, and whatever else is known of them."

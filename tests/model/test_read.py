@@ -52,10 +52,13 @@ def test_brand_and_name_are_passed_on() -> None:
         (b"%PDF-1.7 abc", "page.html", "binary_file"),
         (b"PK\x03\x04abc", "page.docx", "binary_file"),
         (b"\x89PNG\r\n\x1a\n", "page.txt", "binary_file"),
-        (b"<?xml version='1.0'?><rss></rss>", "export.xml", "unknown_format"),
+        (b"<?xml version='1.0'?><rss></rss>", "export.xml", "empty_thread"),
+        (b"<?xml version='1.0'?><svg></svg>", "picture.xml", "unknown_format"),
+        (b"<!DOCTYPE rss [<!ENTITY a 'b'>]><rss></rss>", "export.xml", "unsafe_xml"),
         (b"PAR1 broken", "rows.parquet", "corrupt_file"),
-        (b'{"text": "a"}\n{"text": ', "rows.jsonl", "bad_line"),
-        (b'{"text": "a"}\n[1]', "rows.jsonl", "bad_line"),
+        (b'{"text": "a"\n{"text": ', "rows.jsonl", "bad_line"),
+        (b"[1]", "rows.jsonl", "bad_line"),
+        (b"[" * 100_000, "rows.jsonl", "bad_line"),
         (b'{"tekst": "a"}', "rows.jsonl", "missing_field"),
         (b"stars,title\n1,a\n", "rows.csv", "missing_column"),
         (b"text\n", "rows.csv", "empty_file"),
@@ -113,8 +116,21 @@ def test_rows_become_reviews_of_one_utterance() -> None:
 
 
 def test_rows_name_their_line_in_errors() -> None:
-    error = caught('{"text": "a"}\n{"text": 5}', format="jsonl")
+    error = caught('\n{"text": 5}', format="jsonl")
     assert error.field == "line 2: text"
+
+
+def test_a_bad_line_is_a_warning_of_the_next_thread() -> None:
+    lines = ['{"text": "a"}', '{"text": ', '{"text": 5}', '{"text": "b"}', "[1]"]
+    first, second = read("\n".join(lines), name="rows.jsonl")
+    assert first.warnings == ()
+    assert [warning.split(":")[0] for warning in second.warnings] == [f"rows.jsonl, line {n}" for n in (2, 3, 5)]
+
+
+def test_many_bad_lines_are_counted() -> None:
+    (thread,) = read('{"text": "a"}\n' + "no\n" * 1000, name="rows.jsonl")
+    assert len(thread.warnings) == 21
+    assert thread.warnings[-1] == "and 980 more like these"
 
 
 def test_threads_and_rows_may_stand_in_one_file() -> None:

@@ -260,3 +260,17 @@ def test_a_page_without_words_is_an_error() -> None:
 def test_ids_that_occur_twice_are_told_apart() -> None:
     item = "<li class='comment' id='comment-1'><p>One.</p></li>"
     assert [u.id for u in comments(read_html(page(f"<ol>{item}</ol><ol>{item}</ol>")))] == ["comment-1", "comment-1~2"]
+
+
+def test_a_reply_to_an_empty_comment_answers_what_that_one_answered() -> None:
+    def item(number: int, name: str, inner: str) -> str:
+        said = f'<cite class="fn">{name}</cite><div class="comment-content"><p>Nobody called {name} back.</p></div>'
+        return f'<li class="comment" id="comment-{number}">{said if name else ""}{inner}</li>'
+
+    def replies(inner: str) -> str:
+        return f'<ul class="children">{inner}</ul>'
+
+    comments = item(0, "Al", "") + item(1, "Bo", replies(item(2, "", replies(item(3, "Cy", "")))))
+    (thread,) = read(f'<html><body><ol class="commentlist">{comments}</ol></body></html>', name="page.html")
+    parents = {u.author.name: u.parent for u in thread.utterances if u.author}
+    assert parents == {"Al": None, "Bo": None, "Cy": "comment-1"}

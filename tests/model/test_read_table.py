@@ -112,3 +112,9 @@ def test_errors_name_the_line(tmp_path: Path) -> None:
 
 def test_a_table_that_is_not_there(tmp_path: Path) -> None:
     assert code_of(tmp_path / "none.csv").code == "not_found"
+
+
+def test_half_a_surrogate_pair_spoils_no_table(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"text": "good \\ud83d day", "n": 1}\n{"text": "\\ud83d\\ude00", "n": 2}\n')
+    assert read_table(path).column("text").to_pylist() == ["good \ufffd day", "\U0001f600"]

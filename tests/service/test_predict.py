@@ -17,7 +17,7 @@ TEXTS = [
     "great refund",
     None,
     "  ",
-    "ignored again, never",
+    "ignored, never",
     "!!! ??",
     "great refund",
     "alles sehr langsam",

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from model.types import InputError, Report, Thread
+from service.files import error_line
 
 if TYPE_CHECKING:
     from model.scorer import Scorer
@@ -356,31 +357,6 @@ def _serve(args: argparse.Namespace) -> int:
 
     serve(args.host, args.port, args.workers)
     return 0
-
-
-def error_line(error: Exception, name: str | None = None) -> str:
-    """An error as one line: where, what happened, what was got and what was expected."""
-    if isinstance(error, OSError):
-        where = error.filename or name
-        what = error.strerror or str(error)
-        return _one_line(f"{where}: {what}" if where else what)
-    if not isinstance(error, InputError):
-        return _one_line(f"{name or 'input'}: {error}")
-    message = error.message
-    details = (("got", error.got), ("expected", error.expected))
-    missing = [f"{word} {value}" for word, value in details if value and value not in message]
-    if name and name != "-" and name not in message:
-        # The readers name a file without its folder.
-        message = (
-            os.path.join(os.path.dirname(name), message)
-            if message.startswith(Path(name).name)
-            else f"{name}: {message}"
-        )
-    return _one_line("; ".join([message, *missing]))
-
-
-def _one_line(text: str) -> str:
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def _say(line: str) -> None:

@@ -11,8 +11,7 @@ from typing import IO
 from model.read import iter_threads
 from model.read_json import thread_to_dict
 from model.types import InputError, Thread
-from service.cli import error_line
-from service.files import replacing
+from service.files import error_line, replacing
 
 SHOWN = 20
 """Warnings that are told for each file; all of them stand in the threads."""

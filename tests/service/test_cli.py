@@ -10,7 +10,8 @@ import pytest
 
 from model.scorer import Scorer
 from model.types import InputError, Report
-from service.cli import error_line, main
+from service.cli import main
+from service.files import error_line
 from tests.fakes import fake_scorer
 from tests.service.demo import demo_report
 

@@ -16,7 +16,7 @@ from py3langid.langid import MODEL_FILE, LanguageIdentifier
 from model.authors import author_keys
 from model.clean_spam import SPAM_FROM, spam
 from model.near_duplicates import Item, Kind, find_copies, find_quotes
-from model.read_post import is_boilerplate
+from model.reading.post import is_boilerplate
 from model.spam_model import load_spam_model
 from model.types import Cleaned, Dropped, Thread, Utterance
 

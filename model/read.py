@@ -8,16 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Final
 
-from model.read_bytes import MAX_BYTES, check_size, check_text, decode
-from model.read_html import read_html
-from model.read_json import thread_from_dict
-from model.read_objects import SHAPES
-from model.read_rows import Rows, csv_rows, parquet_rows, read_json_values, read_rows
-from model.read_stream import DEFAULT_LIMITS, Limits, Notes, opened, with_notes
-from model.read_table import SUFFIXES
-from model.read_text import read_text
-from model.read_warc import read_warc
-from model.read_xml import read_xml, xml_root
+from model.reading.bytes import MAX_BYTES, check_size, check_text, decode
+from model.reading.html import read_html
+from model.reading.json import thread_from_dict
+from model.reading.objects import SHAPES
+from model.reading.rows import Rows, csv_rows, parquet_rows, read_json_values, read_rows
+from model.reading.stream import DEFAULT_LIMITS, Limits, Notes, opened, with_notes
+from model.reading.table import SUFFIXES
+from model.reading.text import read_text
+from model.reading.warc import read_warc
+from model.reading.xml import read_xml, xml_root
 from model.types import InputError, Thread
 
 __all__ = ["FORMATS", "MAX_BYTES", "Limits", "iter_threads", "read", "read_file", "thread_from_dict"]
@@ -49,10 +49,10 @@ def iter_threads(
     """The threads of a file, one at a time; memory does not grow with the file, but with its largest thread.
 
     format: one of FORMATS; auto goes by the content, then by the suffix. gzip and Zstandard are unpacked. fields:
-    columns of tables, see model.read_rows.FIELDS, such as {"text": "body", "thread": "post_id"}. Exports whose records
-    stand in any order are sorted in a temporary file first. What can't be read is left out, and said in the warnings
-    of the next thread. Raises InputError where nothing can be used, "not_found", "not_readable", "unknown_format",
-    "unsafe_xml" or "compression_bomb"; the last may come after some threads.
+    columns of tables, see model.reading.rows.FIELDS, such as {"text": "body", "thread": "post_id"}. Exports whose
+    records stand in any order are sorted in a temporary file first. What can't be read is left out, and said in the
+    warnings of the next thread. Raises InputError where nothing can be used, "not_found", "not_readable",
+    "unknown_format", "unsafe_xml" or "compression_bomb"; the last may come after some threads.
     """
     _check_format(format)
     return _from_path(Path(path), format, brand, fields, limits)

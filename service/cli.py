@@ -294,7 +294,7 @@ def _predict(args: argparse.Namespace, load: Load) -> int:
     if args.out.exists() and args.file.exists() and args.out.samefile(args.file):
         raise InputError(f"{args.out} is the input itself", code="bad_output", expected="another file")
     from model.clean import language
-    from model.read_table import read_table
+    from model.reading.table import read_table
     from service.predict import predict
 
     table = read_table(args.file, args.text_column)

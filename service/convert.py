@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from model.read import iter_threads
-from model.read_json import thread_to_dict
+from model.reading.json import thread_to_dict
 from model.types import InputError, Thread
 from service.files import error_line, replacing
 

@@ -12,7 +12,7 @@ from urllib.parse import urljoin
 from selectolax.lexbor import LexborHTMLParser
 
 from model.read import MAX_BYTES, read_file
-from model.read_bytes import decode
+from model.reading.bytes import decode
 from model.trace import trace
 from model.trace_types import Anchor, Trace
 from model.types import InputError, Report, Thread

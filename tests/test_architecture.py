@@ -27,14 +27,14 @@ def imported(path: Path, *, top_only: bool = False) -> set[str]:
 
 @pytest.mark.parametrize("package", ALLOWED)
 def test_arrows_point_at_model_only(package):
-    for path in (ROOT / package).glob("*.py"):
+    for path in (ROOT / package).rglob("*.py"):
         # The command line may reach training from inside a function: serving must not need it.
         found = imported(path, top_only=path.name == "cli.py")
         assert found & ALLOWED.keys() <= ALLOWED[package], path.name
 
 
 def test_only_the_torch_encoder_needs_the_training_libraries():
-    heavy = {p.name for p in (ROOT / "model").glob("*.py") if imported(p, top_only=True) & HEAVY}
+    heavy = {p.name for p in (ROOT / "model").rglob("*.py") if imported(p, top_only=True) & HEAVY}
     assert heavy == {"torch_encoder.py"}
     assert {p.name for p in (ROOT / "service").glob("*.py") if imported(p) & HEAVY} <= {"cli.py"}
 

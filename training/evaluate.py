@@ -14,7 +14,7 @@ from sklearn.metrics import f1_score, precision_recall_fscore_support, recall_sc
 from model.codebook import CUE_VALUES, SENTIMENT
 from model.encoder import Encoder, encode_texts
 from model.loyalty import Fit, LoyaltyHead, vector
-from model.read_table import read_table
+from model.reading.table import read_table
 from model.scorer import Scorer
 from model.segment import tokenize
 from model.sentiment import SentimentHead

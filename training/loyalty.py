@@ -20,7 +20,7 @@ from scipy.optimize import minimize
 from model.case import case_features
 from model.codebook import CUE_VALUES, REPURCHASE, WOM
 from model.loyalty import CONDUCT_FEATURES, FULL_FEATURES, Fit, vector
-from model.read_table import read_table
+from model.reading.table import read_table
 from model.scorer import Scorer
 from model.types import CaseFeatures, Reading
 

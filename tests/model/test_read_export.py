@@ -11,8 +11,8 @@ from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
 from model.read import FORMATS, iter_threads, read, read_file
-from model.read_export import iso_time, plain
-from model.read_json import thread_to_dict
+from model.reading.export import iso_time, plain
+from model.reading.json import thread_to_dict
 from model.types import Author, InputError, Thread, Utterance
 
 EXPORTS = Path(__file__).parent / "fixtures" / "exports"

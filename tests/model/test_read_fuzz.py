@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from model.read import read
-from model.read_json import thread_to_dict
+from model.reading.json import thread_to_dict
 from model.types import InputError
 
 FIXTURES = Path(__file__).parent / "fixtures"

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from model.read import read
-from model.read_html import NOT_IN_PAGE, read_html
+from model.reading.html import NOT_IN_PAGE, read_html
 from model.types import Author, InputError, Thread, Utterance
 
 FIXTURES = Path(__file__).parent / "fixtures"

@@ -1,6 +1,6 @@
 import pytest
 
-from model.read_post import (
+from model.reading.post import (
     addressed,
     claimed_count,
     infer_post_author,

@@ -10,8 +10,8 @@ import pytest
 import zstandard
 
 from model.read import Limits, iter_threads, read
-from model.read_stream import Notes
-from model.read_xml import Record, records
+from model.reading.stream import Notes
+from model.reading.xml import Record, records
 from model.types import InputError
 
 EXPORTS = Path(__file__).parent / "fixtures" / "exports"

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from model.read_table import read_table
+from model.reading.table import read_table
 from model.types import InputError
 
 

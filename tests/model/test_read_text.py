@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from model.read_text import read_text
+from model.reading.text import read_text
 from model.types import Author, InputError, Thread, Utterance
 
 FIXTURES = Path(__file__).parent / "fixtures"

@@ -13,8 +13,8 @@ from typing import IO, Final
 
 from lxml import etree
 
-from model.read_export import Head, Piece, author, grouped, iso_time, known, plain, thread_of
-from model.read_stream import Limits, Notes, too_long
+from model.reading.export import Head, Piece, author, grouped, iso_time, known, plain, thread_of
+from model.reading.stream import Limits, Notes, too_long
 from model.types import Author, InputError, Kind, Thread, Utterance
 
 _CHUNK: Final = 1 << 20

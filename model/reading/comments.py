@@ -8,9 +8,9 @@ from typing import Any, Final
 import extruct
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from model.read_dom import ancestor, classes_of, css, document_order, limit_depth, text_of, tidy, walk
-from model.read_layouts import LAYOUTS, Layout
-from model.read_post import is_date_line, normal_space, read_time
+from model.reading.dom import ancestor, classes_of, css, document_order, limit_depth, text_of, tidy, walk
+from model.reading.layouts import LAYOUTS, Layout
+from model.reading.post import is_date_line, normal_space, read_time
 from model.types import Author, Kind
 
 _GENERIC_TOKEN: Final = re.compile(

@@ -11,11 +11,11 @@ from typing import IO, Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from model.read_bytes import load_json
-from model.read_export import Grouper, Head, Piece, author, iso_time, known, number
-from model.read_json import thread_from_dict
-from model.read_objects import SHAPES, shape_of
-from model.read_stream import Limits, Notes, lines, reader_of
+from model.reading.bytes import load_json
+from model.reading.export import Grouper, Head, Piece, author, iso_time, known, number
+from model.reading.json import thread_from_dict
+from model.reading.objects import SHAPES, shape_of
+from model.reading.stream import Limits, Notes, lines, reader_of
 from model.types import InputError, Thread
 
 FIELDS: Final = (

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
 
-from model.read_post import (
+from model.reading.post import (
     byline,
     claimed_count,
     infer_parents,

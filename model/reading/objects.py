@@ -5,8 +5,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from model.read_comments import schema_items
-from model.read_export import Head, Piece, author, gone, iso_time, known, number, plain
+from model.reading.comments import schema_items
+from model.reading.export import Head, Piece, author, gone, iso_time, known, number, plain
 from model.types import Author, Kind, Utterance
 
 Object = Mapping[str, Any]

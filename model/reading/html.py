@@ -14,11 +14,11 @@ from typing import Final
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 from trafilatura import bare_extraction
 
-from model.read_comments import Found, author_of, definitions, find_comments, time_of
-from model.read_dom import ancestor, classes_of, css, limit_attributes, limit_depth, text_of
-from model.read_export import circular
-from model.read_layouts import Layout
-from model.read_post import (
+from model.reading.comments import Found, author_of, definitions, find_comments, time_of
+from model.reading.dom import ancestor, classes_of, css, limit_attributes, limit_depth, text_of
+from model.reading.export import circular
+from model.reading.layouts import Layout
+from model.reading.post import (
     byline,
     claimed_count,
     infer_post_author,

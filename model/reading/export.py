@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from selectolax.lexbor import LexborHTMLParser
 
-from model.read_dom import limit_attributes, limit_depth, text_of, tidy
-from model.read_post import normal_space, read_time
+from model.reading.dom import limit_attributes, limit_depth, text_of, tidy
+from model.reading.post import normal_space, read_time
 from model.types import Author, Thread, Utterance
 
 _CACHE_KB: Final = 32_768

@@ -7,9 +7,9 @@ from typing import IO, Final
 from warcio.archiveiterator import ArchiveIterator
 from warcio.exceptions import ArchiveLoadFailed
 
-from model.read_bytes import MAX_BYTES, check_size, decode
-from model.read_html import read_html
-from model.read_stream import Notes
+from model.reading.bytes import MAX_BYTES, check_size, decode
+from model.reading.html import read_html
+from model.reading.stream import Notes
 from model.types import InputError, Thread
 
 _PAGES: Final = ("text/html", "application/xhtml+xml")

@@ -13,7 +13,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.json as pa_json
 import pyarrow.parquet as pq
 
-from model.read_bytes import check_text, load_json
+from model.reading.bytes import check_text, load_json
 from model.types import InputError
 
 SUFFIXES: Final = {

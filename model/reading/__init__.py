@@ -1,0 +1,1 @@
+"""The readers behind model.read: one file a format or a step."""

@@ -180,9 +180,9 @@ def band(index: float, advocate: float, churn: float, stated: Sequence[Statement
     Who says so in their own words is an advocate or at risk unless the estimate points the other way.
     """
     kinds = {s.kind for s in stated if s.probability >= STATED}
-    praises, leaves = bool(kinds & {"stay", "promote"}), "leave" in kinds
-    if advocate >= 0.4 or index >= 75 or (praises and not leaves and index >= 55):
+    for_it, against_it = bool(kinds & {"stay", "promote"}), bool(kinds & {"leave", "warn"})
+    if advocate >= 0.4 or index >= 75 or ("promote" in kinds and not against_it and index >= 55):
         return "advocate"
-    if churn >= 0.4 or index <= 35 or (leaves and not praises and index < 55):
+    if churn >= 0.4 or index <= 35 or (against_it and not for_it and index < 55):
         return "at_risk"
     return "retained" if index >= 55 else "ambivalent"

@@ -12,7 +12,7 @@ from model.types import Role, Utterance
 PLACE: dict[str, dict[str, float]] = {
     "review": {"customer": 1.0, "bystander": 1.0, "commentator": 1.0, "company": 1.0, "spam": 1.0, "unclear": 1.0},
     "post": {"customer": 1.0, "bystander": 1.0, "commentator": 2.0, "company": 1.0, "spam": 0.5, "unclear": 0.5},
-    "comment": {"customer": 0.3, "bystander": 4.0, "commentator": 2.0, "company": 4.0, "spam": 0.5, "unclear": 1.0},
+    "comment": {"customer": 0.3, "bystander": 4.0, "commentator": 2.0, "company": 1.0, "spam": 0.5, "unclear": 1.0},
 }
 
 _I = r"\b(?:i|we|my (?:wife|husband|partner|mother|father|son|daughter))"
@@ -24,7 +24,11 @@ _DEALINGS = re.compile(
     r"|\b(?:mine|my|our|ours) (?:\w+ ){0,3}(?:broke|failed|died|stopped|leaked|arrived|was|got|is|caught)\b"
     r"|\b(?:called|rang|phoned|contacted|told|sent|gave|offered|refunded|charged|e-?mailed|wrote(?: to)?|helped|"
     r"answered|ignored|promised|asked|paid|owes?|lied to|treated|apologi[sz]ed to) (?:me|us)\b"
-    r"|\bwe had (?:the|a|an|one) "
+    r"|\bwe had (?:the|a|an|one) |\b(?:cost|took) (?:me|us)\b"
+    r"|\btook them (?:\w+ )?(?:minutes|hours|days|weeks|months|years)\b"
+    r"|\b(?:i|we) (?:will|won't|would|wouldn't|shall|am|are)(?: not| never| gladly| surely| definitely| be)* (?:renew|"
+    r"buy|order|fly|book|come back|return|switch|cancel|go back|leav|stay|chang)"
+    r"|\bif (?:i|we) (?:will |should )?(?:renew|stay|leave|cancel|switch)\b"
     r"|\bi'?m (?:on|with) my (?:\w+) \w+"
     r"|\b(?:happened|same) (?:to|with|for) (?:me|us|mine|ours)\b|\b(?:mine|ours|me) too\b|\bsame (?:\w+ )?here\b"
     r"|\bmy (?:order|account|bill|claim|contract|refund|replacement|case|complaint|booking|subscription)\b",
@@ -53,7 +57,8 @@ _EXPERT = re.compile(
 )
 FACTORS: dict[str, dict[str, float]] = {
     "own dealings": {"customer": 8.0, "company": 0.5},
-    "speaks for the company": {"company": 20.0, "customer": 0.5},
+    "says to stay or to leave": {"customer": 8.0},
+    "speaks for the company": {"company": 60.0, "customer": 0.5},
     "named like a company account": {"company": 30.0},
     "speaks as an expert": {"commentator": 4.0},
     # The head has seen so few others that it calls nearly everybody a customer.
@@ -75,18 +80,21 @@ def decide_role(
     probabilities: Sequence[Mapping[str, float]],
     brand: str | None = None,
     subject: str = "",
+    *,
+    states_loyalty: bool = False,
 ) -> RoleDecision:
     """Role of the author of at least one utterance.
 
     probabilities: of the roles as the document head sees each utterance. subject: title, address and post of the
-    thread, where a company that somebody carries in their name ("Ann (Brightpot)") would be mentioned. Odds multiply:
+    thread, where a company that somebody carries in their name ("Ann (Brightpot)") would be mentioned.
+    states_loyalty: whether the text says to stay or to leave, which only customers can. Odds multiply:
     the head's view (averaged by length), the prior of the place and the signals found in the wording.
     """
     if any("company" in u.flags for u in utterances):
         return RoleDecision("company", 1.0, "marked as the company's account by the page")
     odds = _mean(probabilities, [len(u.text) for u in utterances])
     place = _place(utterances)
-    found = _signals(utterances, brand, subject)
+    found = _signals(utterances, brand, subject, states_loyalty)
     for factors in (PLACE[place], *(FACTORS[signal] for signal in found)):
         odds = {role: p * factors.get(role, 1.0) for role, p in odds.items()}
     total = sum(odds.values())
@@ -117,14 +125,16 @@ def _affiliated(name: str, brand: str | None, subject: str) -> bool:
     return bool(house) and house in (brand or subject).casefold()
 
 
-def _signals(utterances: Sequence[Utterance], brand: str | None, subject: str) -> list[str]:
+def _signals(utterances: Sequence[Utterance], brand: str | None, subject: str, states_loyalty: bool) -> list[str]:
     text = "\n".join(u.text for u in utterances)
     names = {u.author.name for u in utterances if u.author}
     signals = []
     dealings = _DEALINGS.search(text)
     if dealings:
         signals.append("own dealings")
-    elif _place(utterances) != "review":
+    if states_loyalty:
+        signals.append("says to stay or to leave")
+    if not dealings and not states_loyalty and _place(utterances) != "review":
         signals.append("no dealings of their own")
     if _COMPANY.search(text) and not dealings:
         signals.append("speaks for the company")

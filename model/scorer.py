@@ -34,8 +34,10 @@ from model.types import (
 )
 
 CHUNK = 256
-# A text of its own in a table is a review until the head is sure of something else.
-NOT_A_CUSTOMER = 0.2
+# A text of its own in a table is a review until head and wording are surer than this of something else.
+SURE_OF_ROLE = 0.6
+# Who says so with this probability has dealings with the company.
+SAYS = 0.5
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Scorer:
         """Sentiment of each text, in order; None where it holds no words."""
         results: list[Sentiment | None] = []
         for tokenized, states in self._encoded(texts):
-            full = [i for i, t in enumerate(tokenized) if len(t.ids)]
+            full = [i for i, t in enumerate(tokenized) if len(t.ids) and has_words(texts[len(results) + i])]
             found = dict(zip(full, self._bundle.sentiment.whole_many([states[i] for i in full]), strict=True))
             results += [found.get(i) for i in range(len(tokenized))]
         return results
@@ -126,7 +128,7 @@ class Scorer:
 
     def _scored(self, raw: str, text: TokenizedText, states: States) -> Scored:
         reading = self._bundle.conduct.read(raw, text, states)
-        if not len(text.ids):
+        if not len(text.ids) or not has_words(raw):
             return Scored(raw, None, (), reading)
         head = self._bundle.sentiment
         return Scored(raw, head.whole(states), head.sentences(text, states), reading)
@@ -134,8 +136,10 @@ class Scorer:
     def _text_loyalty(self, scored: Scored) -> TextLoyalty:
         if scored.sentiment is None:
             return TextLoyalty("abstain", "the text holds no words", None)
-        role = decide_role([Utterance("1", scored.raw, kind="review")], [scored.reading.role])
-        if scored.reading.role["customer"] < NOT_A_CUSTOMER and role.role != "customer":
+        role = decide_role(
+            [Utterance("1", scored.raw, kind="review")], [scored.reading.role], states_loyalty=_states_loyalty([scored])
+        )
+        if role.role != "customer" and role.probability >= SURE_OF_ROLE:
             return TextLoyalty("abstain", f"written by a {role.role}: {role.reason}", None)
         status, reason, loyalty = self._estimate([scored])
         return TextLoyalty(status, reason, loyalty)
@@ -159,7 +163,8 @@ class Scorer:
 
     def _case(self, group: Sequence[Utterance], scored: dict[str, Scored], brand: str | None, subject: str) -> Case:
         texts = [_attributed(scored[u.id], u.id) for u in group]
-        decision = decide_role(group, [t.reading.role for t in texts], brand, subject)
+        roles = [t.reading.role for t in texts]
+        decision = decide_role(group, roles, brand, subject, states_loyalty=_states_loyalty(texts))
         worst = max(texts, key=lambda t: 1 - t.reading.failure["none"]).reading
         status, reason, loyalty = self._judged(decision, texts)
         return Case(
@@ -185,6 +190,16 @@ class Scorer:
         if all(t.sentiment is None for t in texts):
             return "abstain", "the text holds no words", None
         return self._estimate(texts)
+
+
+def has_words(text: str) -> bool:
+    """Whether a text holds a letter or digit: the encoder knows no emoji, and would call angry faces anything."""
+    return any(char.isalnum() for char in text)
+
+
+def _states_loyalty(texts: Sequence[Scored]) -> bool:
+    statements = [s for t in texts for s in t.reading.statements]
+    return any(s.kind in ("stay", "leave") and s.probability >= SAYS for s in statements)
 
 
 def by_author(utterances: Sequence[Utterance]) -> list[list[Utterance]]:

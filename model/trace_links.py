@@ -349,7 +349,10 @@ def _copy(earlier: Item, later: Item, likeness: float) -> Edge:
 
 
 def _quoting(one: Item, other: Item, size: int, other_size: int) -> tuple[Item, Item]:
-    """Who quotes whom: what the page shows as a quote, else the later text, else the longer one."""
+    """Who quotes whom: a retweet, what the page shows as a quote, else the later text, else the longer one."""
+    passed_on = [_RETWEET.search(i.utterance.text[:80]) is not None for i in (one, other)]
+    if passed_on[0] != passed_on[1]:
+        return (one, other) if passed_on[0] else (other, one)
     kinds = [one.utterance.kind == "quote", other.utterance.kind == "quote"]
     if kinds[0] != kinds[1]:
         return (one, other) if kinds[0] else (other, one)

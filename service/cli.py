@@ -125,7 +125,7 @@ def _evaluate_options(options: argparse.ArgumentParser) -> None:
 def _serve_options(options: argparse.ArgumentParser) -> None:
     options.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     options.add_argument("--port", type=_port, default=3000, help="default: %(default)s")
-    options.add_argument("--workers", type=_positive, default=1, help="processes (default: %(default)s)")
+    options.add_argument("--workers", type=_positive, help="processes (default: AMENDS_WORKERS, else 1)")
 
 
 def _bundle_options(options: argparse.ArgumentParser) -> None:
@@ -334,7 +334,7 @@ def _evaluate(args: argparse.Namespace, load: Load) -> int:
             f"evaluating needs the package {error.name}",
             code="missing_package",
             got="the base install",
-            expected='pip install "amends[evaluate]"',
+            expected='the evaluate extra: pip install -e ".[evaluate]"',
         ) from error
     scorer = load(args.bundle, threads=args.threads)
     figures = evaluate(args.task, args.file, scorer, by_source=args.by == "source")

@@ -18,10 +18,11 @@ GRACE_SECONDS = 10
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
-def serve(host: str, port: int, workers: int) -> None:
+def serve(host: str, port: int, workers: int | None = None) -> None:
     """Becomes the server: replaces this process and doesn't return. SIGTERM and SIGINT end it and its workers.
 
-    workers: processes, each with a scorer of its own. Raises InputError when a setting, the bundle, the host or the
+    workers: processes, each with a scorer of its own; None leaves it to AMENDS_WORKERS, which is 1 by default.
+    Raises InputError when a setting, the bundle, the host or the
     port can't be used.
     """
     env = environment(os.environ, port, workers)
@@ -38,9 +39,11 @@ def command(address: str, port: int, target: str = "service.app:Amends") -> list
     return [sys.executable, "-m", "bentoml", "serve", target, *arguments, *grace]
 
 
-def environment(env: Mapping[str, str], port: int, workers: int) -> dict[str, str]:
+def environment(env: Mapping[str, str], port: int, workers: int | None) -> dict[str, str]:
     """The environment of the server: the caller's own, with what the server needs."""
-    changed = {"AMENDS_WORKERS": str(workers), "BENTOML_HOME": str(_home(env, port)), "BENTOML_DO_NOT_TRACK": "True"}
+    changed = {"BENTOML_HOME": str(_home(env, port)), "BENTOML_DO_NOT_TRACK": "True"}
+    if workers is not None:
+        changed["AMENDS_WORKERS"] = str(workers)
     if bundle := env.get("AMENDS_BUNDLE"):
         # BentoML changes the working directory.
         changed["AMENDS_BUNDLE"] = str(Path(bundle).resolve())

@@ -1,8 +1,7 @@
 """Figures of a bundle on labelled data that it was not trained on, beside baselines, with bootstrap intervals."""
 
-import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ from sklearn.metrics import f1_score, precision_recall_fscore_support, recall_sc
 from model.codebook import CUE_VALUES, SENTIMENT
 from model.encoder import Encoder, encode_texts
 from model.loyalty import Fit, LoyaltyHead, vector
-from model.reading.table import read_table
+from model.reading.bytes import decode
+from model.reading.table import json_line, read_bytes, read_table
 from model.scorer import Scorer
 from model.segment import tokenize
 from model.sentiment import SentimentHead
@@ -119,7 +119,7 @@ def vader(texts: Sequence[str]) -> Ints:
 
 def conduct_figures(scorer: Scorer, path: Path) -> dict[str, Any]:
     """Cue values found by document against an annotation: micro F1, macro F1 over frequent values, F1 of each."""
-    documents = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    documents = annotated_documents(path)
     readings = scorer.conduct([d["text"] for d in documents])
     truth = np.asarray([[v in _annotated(d) for v in CUE_VALUES] for d in documents])
     predicted = np.asarray(
@@ -149,6 +149,40 @@ def conduct_figures(scorer: Scorer, path: Path) -> dict[str, Any]:
         "failure_accuracy": _accuracy([d["failure"]["type"] for d in documents], [r.failure for r in readings]),
         "by_value": by_value,
     }
+
+
+def annotated_documents(path: Path) -> list[dict[str, Any]]:
+    """Documents of a JSON-lines file after docs/training.md. Raises InputError naming the line and what it lacks."""
+    documents = []
+    for number, line in enumerate(decode(read_bytes(path), path.name)[0].split("\n"), start=1):
+        if not line.strip():
+            continue
+        document = json_line(line, number, path.name)
+        missing = [k for k in ("text", "role", "failure", "conduct", "hypothetical") if k not in document]
+        if missing:
+            raise InputError(
+                f"{path.name}, line {number}: no annotated document",
+                code="missing_field",
+                field=f"line {number}",
+                got=f"no {', '.join(missing)}",
+                expected="text, role, failure, conduct and hypothetical (docs/training.md)",
+            )
+        documents.append(document)
+    return documents
+
+
+def checked_outcomes(path: Path, column: str, allowed: Set[float]) -> None:
+    """Raises InputError naming the first row whose company is missing or whose outcome is none of `allowed`."""
+    for number, row in enumerate(read_table(path, "text").to_pylist(), start=1):
+        for name, fine in (("company", row.get("company") is not None), (column, row[column] in allowed)):
+            if not fine:
+                raise InputError(
+                    f"{path.name}, row {number}: the {name} can't be used",
+                    code="bad_row",
+                    field=name,
+                    got=repr(row.get(name)),
+                    expected="a name" if name == "company" else ", ".join(f"{v:g}" for v in sorted(allowed)),
+                )
 
 
 def _annotated(document: dict[str, Any]) -> set[str]:
@@ -215,8 +249,10 @@ def evaluate(task: str, path: Path, scorer: Scorer, *, by_source: bool = False) 
         return conduct_figures(scorer, path)
     columns = read_table(path, "text").column_names
     if "recommended" in columns:
+        checked_outcomes(path, "recommended", {0, 1})
         return loyalty_figures(scorer.bundle.loyalty, recommend_examples(scorer, path), extremes=False)
     if "rating" in columns:
+        checked_outcomes(path, "rating", {1, 2, 3, 4, 5})
         return loyalty_figures(scorer.bundle.loyalty, stars_examples(scorer, path), extremes=True)
     raise InputError(
         f"{path.name} holds no outcome",

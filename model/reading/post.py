@@ -477,7 +477,17 @@ def read_time(text: str) -> str | None:
     return when.isoformat() if clock else when.date().isoformat()
 
 
+_AGO: Final = re.compile(
+    r"(?:posted |commented |edited )?(?:about |over |almost )?(?:an?|one|\d{1,3})\+? ?"
+    r"(?:s|m|h|d|w|y|sec(?:ond)?s?|min(?:ute)?s?|hrs?|hours?|days?|weeks?|months?|years?) ago(?: \W? ?\(?edited\)?)?"
+    r"|yesterday|just now",
+    re.IGNORECASE,
+)
+
+
 def is_date_line(line: str) -> bool:
     """Whether a line holds a date and next to nothing else."""
     line = normal_space(line)
-    return len(line) <= 60 and read_time(line) is not None and len(line.split()) <= 9
+    if len(line) > 60 or len(line.split()) > 9:
+        return False
+    return read_time(line) is not None or _AGO.fullmatch(line) is not None

@@ -354,6 +354,9 @@ def _paragraphs(lines: Sequence[_Line]) -> tuple[list[str], list[str], str | Non
 
 def _title(paragraphs: list[str]) -> tuple[str | None, list[str], list[str]]:
     """The title, the paragraphs after it, and what stood before it (a line of categories, a picture's description)."""
+    if len(paragraphs) == 2 and paragraphs[0][-1] in ".!?\u2026":
+        # Two paragraphs of plain text: the first is a sentence like the second, and would be lost as a title.
+        return None, paragraphs, []
     head = 0
     while head < len(paragraphs) - 1 and _could_be_title(paragraphs[head]):
         head += 1

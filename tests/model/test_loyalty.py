@@ -111,13 +111,15 @@ def said(kind, probability=0.9):
 @pytest.mark.parametrize(
     ("index", "stated", "expected"),
     [
-        (60, [said("stay")], "advocate"),
+        (60, [said("promote")], "advocate"),
+        (60, [said("stay")], "retained"),
         (60, [said("promote", 0.4)], "retained"),
-        (60, [said("stay"), said("leave")], "retained"),
+        (60, [said("promote"), said("leave")], "retained"),
+        (45, [said("stay"), said("leave")], "ambivalent"),
         (45, [said("stay")], "ambivalent"),
         (45, [said("leave")], "at_risk"),
         (60, [said("leave")], "retained"),
-        (45, [said("warn")], "ambivalent"),
+        (45, [said("warn")], "at_risk"),
     ],
 )
 def test_own_words_bear_on_the_band_unless_the_estimate_contradicts_them(index, stated, expected):

@@ -159,3 +159,20 @@ def test_text_without_words_is_an_error() -> None:
     with pytest.raises(InputError) as caught:
         read_text(" -- \n ...", name="dots.txt")
     assert (caught.value.code, caught.value.field) == ("empty_file", "dots.txt")
+
+
+def test_relative_dates_open_comments_and_give_no_time() -> None:
+    page = (
+        "My bank and the lost card\n\nI lost my card in May and told the bank the same hour.\n\nComments (2)\n\n"
+        "Hana\n3 days ago\nThe same happened to me, they were quick.\nReply\n\n"
+        "Sam\n19 hours ago\nMine took a month.\nReply\n"
+    )
+    comments = [u for u in read_text(page).utterances if u.kind == "comment"]
+    assert [(u.author.name, u.time) for u in comments if u.author] == [("Hana", None), ("Sam", None)]
+    assert comments[0].text == "The same happened to me, they were quick."
+
+
+def test_two_plain_paragraphs_have_no_title() -> None:
+    thread = read_text("My kettle leaked after a week.\n\nA manager called and sent a refund.")
+    assert thread.title is None
+    assert "leaked" in thread.utterances[0].text

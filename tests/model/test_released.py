@@ -52,14 +52,16 @@ def test_a_solved_case_is_more_loyal_than_an_ignored_one(released):
 def test_the_owners_of_the_seed_pages_come_out_in_order(released, data):
     from model.read import read_file
 
-    def index(number):
+    def owner(number):
         (path,) = (data / "threads" / "seeds").glob(f"{number}_*.txt")
         (thread,) = read_file(path)
         report = released.score(thread)
         post = next(u.utterance.id for u in report.utterances if u.utterance.kind == "post")
+        # Nobody but the author of the post has dealings with the company on these pages.
+        assert {c.author for c in report.cases if c.loyalty} <= {c.author for c in report.cases if post in c.utterances}
         return next(c for c in report.cases if post in c.utterances)
 
-    infiniti, bmw, mercedes, chrysler = index("000"), index("002"), index("003"), index("004")
+    infiniti, bmw, mercedes, chrysler = owner("000"), owner("002"), owner("003"), owner("004")
     assert infiniti.loyalty.index > bmw.loyalty.index
     assert infiniti.loyalty.index > mercedes.loyalty.index
     assert chrysler.status == "abstain"

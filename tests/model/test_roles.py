@@ -60,6 +60,23 @@ def test_an_expert_without_dealings_is_a_commentator():
     assert role(text, probabilities=EVEN) == "commentator"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "They sent someone after ten days, which cost me a day off work.",
+        "Mixed bag. It took them ten days, then they refunded the whole month. Not sure if I will renew.",
+    ],
+)
+def test_what_it_cost_and_what_comes_next_are_dealings(text):
+    assert role(text) == "customer"
+
+
+def test_who_says_to_leave_has_dealings():
+    utterance = Utterance("1", "That was the last time.", author=Author("Kim"), parent="0")
+    assert decide_role([utterance], [MOSTLY_CUSTOMER]).role != "customer"
+    assert decide_role([utterance], [MOSTLY_CUSTOMER], states_loyalty=True).role == "customer"
+
+
 def test_the_decision_says_how_sure_it_is_and_why():
     found = decide_role([Utterance("1", "I bought one.", author=Author("Kim"))], [MOSTLY_CUSTOMER])
     assert 0.5 < found.probability <= 1

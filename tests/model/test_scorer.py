@@ -131,6 +131,11 @@ def test_a_text_scores_the_same_alone_and_in_company():
     assert together == [fake_scorer().sentiment([t])[0] for t in texts]
 
 
+def test_a_text_of_emoji_alone_holds_no_words():
+    assert fake_scorer().sentiment(["\U0001f621\U0001f621", "...", "great \U0001f621"])[:2] == [None, None]
+    assert fake_scorer().loyalty(["\U0001f621"])[0].status == "abstain"
+
+
 def test_loyalty_of_texts_has_a_status_for_each():
     found = fake_scorer().loyalty([HAPPY, "", "An ordinary day in town."])
     assert [f.status for f in found] == ["ok", "abstain", "low_evidence"]

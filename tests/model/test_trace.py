@@ -141,6 +141,14 @@ def test_a_quote_is_found_with_its_place_in_both_directions_of_reading() -> None
         assert edge.confidence > 0.75
 
 
+@pytest.mark.parametrize("time", [None, "2020-05-05T10:00:00+00:00"])
+def test_a_retweet_of_an_article_is_never_its_source(time: str | None) -> None:
+    article = report("article", utterance(f"{TALE} There is more to it, but that is the whole of the matter for now."))
+    passed_on = report("tweet", {**utterance(f"RT @annlee: {TALE}", "moth", time), "kind": "tweet"})
+    found = trace([passed_on, article])
+    assert [e.source.page for e in found.edges if e.kind in ("quote", "copy", "retweet")] == ["tweet"]
+
+
 def test_who_is_quoted_is_cited_by_the_author_of_the_post_and_not_by_themselves() -> None:
     one = report("one", utterance("A post.", "Bo Ek"), utterance(f"Hello all. {TALE}", "Ann Lee"))
     two = report(

@@ -82,6 +82,24 @@ def test_a_row_that_cannot_be_used_is_named(tmp_path, capsys, row, word):
     assert word in printed.err
 
 
+@pytest.mark.parametrize(
+    ("task", "content", "words"),
+    [
+        ("conduct", "text,label\na day,neutral\n", ("line 1",)),
+        ("conduct", '{"a": 1}', ("line 1", "no text, role")),
+        ("loyalty", '{"text": "a day", "company": "Own", "recommended": null}', ("row 1", "recommended", "None")),
+        ("loyalty", '{"text": "a day", "company": "Own", "rating": 9}', ("row 1", "rating", "9")),
+        ("loyalty", '{"text": "a day", "rating": 3}', ("row 1", "company")),
+    ],
+)
+def test_bad_rows_of_the_other_tasks_are_named(tmp_path, capsys, task, content, words):
+    path = tmp_path / "t.jsonl"
+    path.write_text(content)
+    code, printed = run(capsys, str(path), "--task", task)
+    assert code == 1
+    assert all(word in printed.err for word in words)
+
+
 def test_a_table_without_an_outcome_is_named(tmp_path, capsys):
     code, printed = run(capsys, write(tmp_path / "t.jsonl", [{"text": "great"}]), "--task", "loyalty")
     assert code == 1

@@ -219,6 +219,12 @@ def test_the_bundle_is_found_after_the_working_directory_changed(tmp_path, monke
     assert (env["AMENDS_WORKERS"], env["OMP_NUM_THREADS"], env["BENTOML_DO_NOT_TRACK"]) == ("2", "1", "True")
 
 
+def test_workers_come_from_the_command_or_else_from_the_setting(tmp_path):
+    base = {"AMENDS_WORKERS": "2", "XDG_CACHE_HOME": str(tmp_path)}
+    assert environment(base, 3000, None)["AMENDS_WORKERS"] == "2"
+    assert environment(base, 3000, 1)["AMENDS_WORKERS"] == "1"
+
+
 def test_a_folder_without_a_bundle_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setenv("AMENDS_BUNDLE", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+from model.codebook import ABSENT_VALUES
 from model.loyalty import STATED, LoyaltyHead
 from model.types import Action, Advice, Case, CaseFeatures, Cue, LoyaltyEstimate, Report
 from model.what_if import REPORTED, what_if
@@ -36,7 +37,9 @@ ANSWERS: Final[dict[str, tuple[str, ...]]] = {
 # What is solved or made good is not made good again.
 MADE_GOOD: Final = frozenset({"solved:yes", *(f"redress:{v}" for v in ("refund", "cash", "replacement", "repair"))})
 # Whoever reports one of these has been contacted.
-REACTIONS: Final = ("apology:given", "explanation:given", "responsibility:accepted", "follow_up:done", "solved:yes")
+REACTIONS: Final = frozenset(
+    {"apology:given", "explanation:given", "responsibility:accepted", "follow_up:done", "solved:yes"}
+)
 QUOTES: Final = 2
 
 
@@ -91,13 +94,17 @@ def _actions(head: LoyaltyHead, case: Case, features: CaseFeatures) -> tuple[Act
 
 
 def _already(cue: str, value: str, case: Case, features: CaseFeatures) -> bool:
+    """Whether the author reports it, or conduct that implies it and that they do not contradict more strongly."""
     reported = {f"{c.cue}:{c.value}" for c in case.cues if c.state != "hypothetical"}
     reported |= {name for name, p in features.cues.items() if p >= REPORTED}
-    if cue == "contact":
-        return bool(reported & {"contact:made", *REACTIONS})
-    if cue == "redress" and reported & MADE_GOOD:
-        return True
-    return f"{cue}:{value}" in reported
+    implied = {"redress": MADE_GOOD, "contact": REACTIONS}.get(cue, frozenset()) & reported
+    return f"{cue}:{value}" in reported or any(not _contradicted(name, features) for name in implied)
+
+
+def _contradicted(name: str, features: CaseFeatures) -> bool:
+    cue = name.split(":")[0]
+    against = [n for n in ABSENT_VALUES | {"responsibility:denied"} if n.startswith(f"{cue}:")]
+    return any(features.cues.get(n, 0.0) > features.cues.get(name, 0.0) for n in against)
 
 
 def _reason(cue: str, case: Case) -> tuple[str, tuple[Cue, ...]]:

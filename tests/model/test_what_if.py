@@ -241,6 +241,20 @@ def test_what_is_reported_already_is_not_advised():
     assert advice.note
 
 
+def test_what_the_author_denies_more_strongly_does_not_count_as_made_good():
+    scorer = fake_scorer()
+    report, _ = scorer.score_cases(read(PLAIN)[0])
+    head = head_with(redress__refund=1.0)
+
+    def changes(**cues):
+        (advice,) = advise(head, report, [case(**cues)])
+        return [a.change for a in advice.actions]
+
+    assert changes(solved__yes=0.6) == []
+    assert changes(solved__yes=0.6, solved__no=0.9) == ["redress=refund"]
+    assert changes(redress__refund=0.6, redress__refused=0.9) == []
+
+
 def test_nothing_is_advised_where_nothing_went_wrong():
     scorer = fake_scorer()
     report, features = scorer.score_cases(read("I bought a great kettle. It was great, thank you all.")[0])

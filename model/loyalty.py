@@ -73,7 +73,10 @@ class Fit:
 
     def index(self, x: Floats, rows: slice) -> Floats:
         """50 + 25 (P(stay) - P(leave)) + 25 (P(positive) - P(negative)), from 0 to 100, for every parameter row."""
-        stance, word = self.scores(x, rows)
+        return self.index_of(*self.scores(x, rows), rows)
+
+    def index_of(self, stance: Floats, word: Floats, rows: slice) -> Floats:
+        """The index from the two linear scores, (rows,) each."""
         r, w = self.three("repurchase", stance, rows), self.three("wom", word, rows)
         result: Floats = 50 + 25 * (r[:, 2] - r[:, 0]) + 25 * (w[:, 2] - w[:, 0])
         return result

@@ -16,6 +16,7 @@ from model.segment import TokenizedText, tokenize
 from model.types import (
     BundleInfo,
     Case,
+    CaseFeatures,
     Cue,
     Dropped,
     LoyaltyEstimate,
@@ -103,6 +104,10 @@ class Scorer:
 
     def score(self, thread: Thread) -> Report:
         """Cleans the thread, reads every utterance that is kept, and estimates the loyalty of each customer."""
+        return self.score_cases(thread)[0]
+
+    def score_cases(self, thread: Thread) -> tuple[Report, tuple[CaseFeatures | None, ...]]:
+        """The report, and what the loyalty head saw of each of its cases, in their order; None without an estimate."""
         cleaned = clean(thread)
         kept = cleaned.thread.utterances
         scored = dict(zip((u.id for u in kept), self.read_texts([u.text for u in kept]), strict=True))
@@ -110,15 +115,20 @@ class Scorer:
         cases = [self._case(group, scored, thread.brand, subject) for group in by_author(kept)]
         roles = {uid: case.role for case in cases for uid in case.utterances}
         utterances = [_scored_utterance(u, scored[u.id], roles) for u in kept]
-        return Report(
+        spam = spam_cases(cleaned.dropped)
+        report = Report(
             thread=cleaned.thread,
             utterances=tuple(utterances),
             dropped=cleaned.dropped,
-            cases=(*cases, *spam_cases(cleaned.dropped)),
+            cases=(*cases, *spam),
             summary=summarise(utterances, cases),
             bundle=self.info,
             warnings=cleaned.thread.warnings,
         )
+        features = [
+            case_features([scored[uid].text_reading for uid in c.utterances]) if c.loyalty else None for c in cases
+        ]
+        return report, (*features, *(None for _ in spam))
 
     def _encoded(self, texts: Sequence[str]) -> Iterator[tuple[list[TokenizedText], list[States]]]:
         """Texts in chunks, so that memory does not grow with their number."""

@@ -326,3 +326,90 @@ class Report:
 def _utterance_dict(scored: ScoredUtterance) -> dict[str, Any]:
     whole = asdict(scored)
     return {**whole.pop("utterance"), **whole}
+
+
+Certainty = Literal["certain", "likely", "mixed", "none"]
+Verdict = Literal["agrees", "disagrees", "mixed", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What research says about a cue value. sign: +1 or -1, 0 where none is known or findings conflict.
+
+    certainty: "certain" for the few signs that are imposed, "likely" for a published direction that is not imposed,
+    "mixed" where findings conflict, "none" where nothing fits. source: the finding in words.
+    """
+
+    sign: int
+    certainty: Certainty
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """One change of a what-if taken alone: "apology=given" and the difference of the index, in index points.
+
+    published: what research says about the direction of this change. verdict: how the difference compares with it.
+    held: the fit alone pointed against a certain sign in one of its two scores, and that part was set to zero.
+    """
+
+    change: str
+    difference: float
+    published: Published
+    verdict: Verdict
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIf:
+    """The conduct-only estimate of a case as it is and with other conduct reported.
+
+    before, after, no_failure: index, 0 to 100. difference: after - before with its 80 % interval low to high.
+    no_failure: the level without a failure, which after never exceeds. capped: that level cut the result.
+    repurchase, wom: probabilities after; the `_before` ones as it is. sentence: the result in words.
+    """
+
+    changes: Mapping[str, str]
+    before: float
+    after: float
+    difference: float
+    low: float
+    high: float
+    no_failure: float
+    capped: bool
+    repurchase_before: Mapping[str, float]
+    repurchase: Mapping[str, float]
+    wom_before: Mapping[str, float]
+    wom: Mapping[str, float]
+    effects: tuple[Effect, ...]
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Something the company can still do: its what-if, why it is named, and the author's words that say so."""
+
+    change: str
+    what_if: WhatIf
+    reason: str
+    quotes: tuple[Cue, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What could be done for one customer.
+
+    index: that of the report. actions: up to three, the largest difference first. together: all of them at once, None
+    where there are none. movable: in [0, 1]. priority: difference of `together` times movable, in index points.
+    reasons: in words, why the person is where they are in the order. note: what limits the advice.
+    """
+
+    author: str
+    status: Status
+    index: float
+    actions: tuple[Action, ...]
+    together: WhatIf | None
+    movable: float
+    priority: float
+    reasons: tuple[str, ...]
+    note: str | None = None

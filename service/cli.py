@@ -1,4 +1,4 @@
-"""The command line: score threads, read exports, trace a conversation, score a table of texts, serve over HTTP.
+"""The command line: score threads, ask what if, read exports, trace a conversation, score tables, serve over HTTP.
 
 Exit codes: 0 all went well, 1 an input or output could not be used, 2 the command was not understood,
 130 interrupted, 141 whoever read the output went away.
@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib import metadata
@@ -65,6 +65,8 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", metavar="COMMAND")
     _score_options(commands.add_parser("score", help="score threads and print a report"))
     _trace_options(commands.add_parser("trace", help="follow a conversation over many pages"))
+    _what_if_options(commands.add_parser("what-if", help="compare with posts that report other conduct"))
+    _advise_options(commands.add_parser("advise", help="what can still be done, and whom to contact first"))
     _read_options(commands.add_parser("read", help="turn pages and exports into threads, one JSON object a line"))
     _predict_options(commands.add_parser("predict", help="score every text of a table"))
     _evaluate_options(commands.add_parser("evaluate", help="measure the model on labelled data"))
@@ -88,6 +90,28 @@ def _trace_options(options: argparse.ArgumentParser) -> None:
     )
     options.add_argument("--brand", metavar="NAME", help="the company that all threads are about")
     options.add_argument("--format", choices=FORMATS, default="auto", help="what the files are (default: found out)")
+    _bundle_options(options)
+
+
+def _what_if_options(options: argparse.ArgumentParser) -> None:
+    options.add_argument("file", metavar="FILE", help="page, text or export; - for standard input")
+    options.add_argument(
+        "--set", action="append", required=True, metavar="CUE=VALUE",
+        help="conduct to assume, such as apology=given, or apology=unknown to take it out; may be repeated",
+    )  # fmt: skip
+    options.add_argument("--author", metavar="NAME", help="one customer (default: all of them)")
+    _one_file_options(options)
+
+
+def _advise_options(options: argparse.ArgumentParser) -> None:
+    options.add_argument("file", metavar="FILE", help="page, text or export; - for standard input")
+    _one_file_options(options)
+
+
+def _one_file_options(options: argparse.ArgumentParser) -> None:
+    options.add_argument("--brand", metavar="NAME", help="the company that the thread is about")
+    options.add_argument("--format", choices=FORMATS, default="auto", help="what the file is (default: found out)")
+    options.add_argument("--json", action="store_true", help="print JSON (docs/what-if.md) instead of text")
     _bundle_options(options)
 
 
@@ -168,6 +192,10 @@ def _run(args: argparse.Namespace, load: Load) -> int:
         return _score(args, load)
     if args.command == "trace":
         return _trace(args, load)
+    if args.command == "what-if":
+        return _what_if(args, load)
+    if args.command == "advise":
+        return _advise(args, load)
     if args.command == "read":
         return _read(args)
     if args.command == "predict":
@@ -224,12 +252,30 @@ def _score(args: argparse.Namespace, load: Load) -> int:
             if not args.json:
                 _print_text(reports[-1], first=len(reports) == 1)
     if args.json:
-        # Other encodings than UTF-8 may lack a character; JSON has its own way to write it.
-        plain = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
-        print(json.dumps({"reports": [r.to_dict() for r in reports]}, ensure_ascii=plain, indent=2))
+        _print_json({"reports": [r.to_dict() for r in reports]})
     if args.html and reports:
         _write_page(reports, args.html)
     return 1 if failed else 0
+
+
+def _what_if(args: argparse.Namespace, load: Load) -> int:
+    from model.what_if import parse_changes
+    from service.what_if import what_if_text, what_if_threads
+
+    changes = parse_changes(args.set)
+    threads = _threads(args.file, args.format, args.brand)
+    found = what_if_threads(load(args.bundle, threads=args.threads), threads, changes, args.author)
+    _print_json(found) if args.json else print(what_if_text(found, _width()), end="")
+    return 0
+
+
+def _advise(args: argparse.Namespace, load: Load) -> int:
+    from service.what_if import advice_text, advise_threads
+
+    threads = _threads(args.file, args.format, args.brand)
+    found = advise_threads(load(args.bundle, threads=args.threads), threads)
+    _print_json(found) if args.json else print(advice_text(found, _width()), end="")
+    return 0
 
 
 def _read(args: argparse.Namespace) -> int:
@@ -250,8 +296,17 @@ def _threads(name: str, kind: str, brand: str | None) -> list[Thread]:
 def _print_text(report: Report, *, first: bool) -> None:
     from service.text_report import text_report
 
-    width = min(shutil.get_terminal_size((MAX_WIDTH, 0)).columns, MAX_WIDTH)
-    print(("" if first else "\n") + text_report(report, width), end="", flush=True)
+    print(("" if first else "\n") + text_report(report, _width()), end="", flush=True)
+
+
+def _width() -> int:
+    return min(shutil.get_terminal_size((MAX_WIDTH, 0)).columns, MAX_WIDTH)
+
+
+def _print_json(found: Mapping[str, Any]) -> None:
+    # Other encodings than UTF-8 may lack a character; JSON has its own way to write it.
+    plain = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+    print(json.dumps(found, ensure_ascii=plain, indent=2))
 
 
 def _write_page(reports: Sequence[Report], path: Path) -> None:

@@ -39,7 +39,8 @@ def text_report(report: Report, width: int = 100) -> str:
     return "\n".join([*lines, *tail]) + "\n"
 
 
-def _wrap(text: str, width: int, indent: str = "", hanging: str | None = None) -> list[str]:
+def wrap(text: str, width: int, indent: str = "", hanging: str | None = None) -> list[str]:
+    """Printable lines of at most about `width` characters; hanging: the indent of all but the first line."""
     return textwrap.wrap(
         printable(text),
         max(width, len(indent) + 30),
@@ -52,16 +53,16 @@ def _wrap(text: str, width: int, indent: str = "", hanging: str | None = None) -
 def _head(report: Report, width: int) -> Iterator[str]:
     thread, summary = report.thread, report.summary
     title = printable(thread.title or thread.url or thread.id)
-    yield from _wrap(title, width)
+    yield from wrap(title, width)
     yield "=" * min(len(title), width)
-    yield from _wrap(", ".join(_about(thread)), width)
+    yield from wrap(", ".join(_about(thread)), width)
     sentiment = ", ".join(f"{n} {label}" for label, n in summary.sentiment.items())
-    yield from _wrap(f"{count(summary.utterances, 'utterance')} scored ({sentiment})", width)
-    yield from _wrap(f"{count(len(report.dropped), 'item')} dropped, {count(summary.customers, 'customer')}", width)
-    yield from _wrap(f"at risk: {', '.join(summary.at_risk) or 'nobody'}", width)
-    yield from _wrap(f"advocates: {', '.join(summary.advocates) or 'nobody'}", width)
+    yield from wrap(f"{count(summary.utterances, 'utterance')} scored ({sentiment})", width)
+    yield from wrap(f"{count(len(report.dropped), 'item')} dropped, {count(summary.customers, 'customer')}", width)
+    yield from wrap(f"at risk: {', '.join(summary.at_risk) or 'nobody'}", width)
+    yield from wrap(f"advocates: {', '.join(summary.advocates) or 'nobody'}", width)
     for warning in report.warnings:
-        yield from _wrap(f"warning: {warning}", width, hanging="  ")
+        yield from wrap(f"warning: {warning}", width, hanging="  ")
 
 
 def _about(thread: Thread) -> Iterator[str]:
@@ -85,28 +86,28 @@ def _customers(report: Report, width: int) -> Iterator[str]:
 
 
 def _customer(case: Case, loyalty: LoyaltyEstimate, width: int) -> Iterator[str]:
-    yield from _wrap(f"{case.author}: {BANDS[loyalty.band].lower()}", width, "  ")
+    yield from wrap(f"{case.author}: {BANDS[loyalty.band].lower()}", width, "  ")
     interval = f"80 % interval {loyalty.low:.0f} to {loyalty.high:.0f}"
-    yield from _wrap(
+    yield from wrap(
         f"index {loyalty.index:.0f} of 100 ({interval}; from conduct alone {loyalty.index_conduct:.0f})", width, "    "
     )
-    yield from _wrap(f"churn {percent(loyalty.churn)}, advocate {percent(loyalty.advocate)}", width, "    ")
+    yield from wrap(f"churn {percent(loyalty.churn)}, advocate {percent(loyalty.advocate)}", width, "    ")
     for name, values in (("buys again", loyalty.repurchase), ("word of mouth", loyalty.wom)):
-        yield from _wrap(f"{name}: {', '.join(f'{k} {percent(p)}' for k, p in values.items())}", width, "    ")
+        yield from wrap(f"{name}: {', '.join(f'{k} {percent(p)}' for k, p in values.items())}", width, "    ")
     if case.status != "ok":
-        yield from _wrap(f"{case.status.replace('_', ' ')}: {case.reason or 'no reason given'}", width, "    ", " " * 6)
+        yield from wrap(f"{case.status.replace('_', ' ')}: {case.reason or 'no reason given'}", width, "    ", " " * 6)
     yield from _read(case, width)
     yield from _why(loyalty, width)
     observed = f"{percent(loyalty.coverage)} of the cues that matter are mentioned"
     missing = f"; not mentioned: {', '.join(m.replace('_', ' ') for m in loyalty.missing)}" if loyalty.missing else ""
-    yield from _wrap(observed + missing, width, "    ", " " * 6)
-    yield from _wrap(loyalty.claim, width, "    ", " " * 6)
+    yield from wrap(observed + missing, width, "    ", " " * 6)
+    yield from wrap(loyalty.claim, width, "    ", " " * 6)
 
 
 def _read(case: Case, width: int) -> Iterator[str]:
     if case.failure and case.failure != "none":
         severity = f" ({SEVERITIES[case.severity]})" if case.severity is not None else ""
-        yield from _wrap(f"what went wrong: {case.failure}{severity}", width, "    ")
+        yield from wrap(f"what went wrong: {case.failure}{severity}", width, "    ")
     if case.cues or case.stated or case.tenure:
         yield "    read in the text"
     for cue in case.cues:
@@ -119,7 +120,7 @@ def _read(case: Case, width: int) -> Iterator[str]:
 
 def _quoted(label: str, found: Cue | Statement, width: int) -> list[str]:
     where = f", in {found.utterance}" if found.utterance else ""
-    return _wrap(f'{label} ({percent(found.probability)}{where}): "{found.quote}"', width, " " * 6, " " * 8)
+    return wrap(f'{label} ({percent(found.probability)}{where}): "{found.quote}"', width, " " * 6, " " * 8)
 
 
 def _why(loyalty: LoyaltyEstimate, width: int) -> Iterator[str]:
@@ -136,7 +137,7 @@ def _why(loyalty: LoyaltyEstimate, width: int) -> Iterator[str]:
 def _contribution(evidence: Evidence, width: int) -> list[str]:
     quote = f' "{evidence.quote}"' if evidence.quote else ""
     first = f"      {evidence.contribution:+6.1f}  "
-    return _wrap(feature_label(evidence.feature) + quote, width, first, " " * len(first))
+    return wrap(feature_label(evidence.feature) + quote, width, first, " " * len(first))
 
 
 def _others(report: Report, width: int) -> Iterator[str]:
@@ -145,7 +146,7 @@ def _others(report: Report, width: int) -> Iterator[str]:
     if not cases:
         yield "  nobody"
     for case in cases:
-        yield from _wrap(f"{case.author}, {case.role}: {case.reason or case.role_reason}", width, "  ", "    ")
+        yield from wrap(f"{case.author}, {case.role}: {case.reason or case.role_reason}", width, "  ", "    ")
 
 
 def _thread(report: Report, width: int) -> Iterator[str]:
@@ -164,9 +165,9 @@ def _utterance(placed: Placed, author: str, width: int) -> Iterator[str]:
         sentiment = f"{label} {percent(getattr(scored.sentiment, label))}"
     facts = (utterance.kind, utterance.time or "", *utterance.flags)
     who = f"{utterance.id} {author} ({scored.role}): {sentiment}"
-    yield from _wrap(", ".join((who, *filter(None, facts))), width, indent, indent + "  ")
+    yield from wrap(", ".join((who, *filter(None, facts))), width, indent, indent + "  ")
     excerpt = textwrap.shorten(printable(utterance.text), EXCERPT, placeholder=" ...") or "(no text)"
-    yield from _wrap(excerpt, width, indent + "  ")
+    yield from wrap(excerpt, width, indent + "  ")
 
 
 def _dropped(dropped: tuple[Dropped, ...], width: int) -> Iterator[str]:
@@ -178,5 +179,5 @@ def _dropped(dropped: tuple[Dropped, ...], width: int) -> Iterator[str]:
         of = f" of {item.duplicate_of}" if item.duplicate_of else ""
         detail = f" ({item.detail})" if item.detail else ""
         excerpt = textwrap.shorten(printable(item.utterance.text), 80, placeholder=" ...")
-        yield from _wrap(f'{item.utterance.id}{author}, {item.reason}{of}{detail}: "{excerpt}"', width, "  ", "    ")
+        yield from wrap(f'{item.utterance.id}{author}, {item.reason}{of}{detail}: "{excerpt}"', width, "  ", "    ")
     yield ""

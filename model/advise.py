@@ -1,0 +1,149 @@
+"""What a company can still do for each customer of a thread, and whom to contact first. Rules: docs/what-if.md."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from model.codebook import ABSENT_VALUES
+from model.loyalty import STATED, LoyaltyHead
+from model.types import Action, Advice, Case, CaseFeatures, Cue, LoyaltyEstimate, Report
+from model.what_if import REPORTED, what_if
+
+FEASIBLE: Final = (
+    "solved=yes",
+    "redress=refund",
+    "redress=replacement",
+    "redress=repair",
+    "redress=voucher",
+    "apology=given",
+    "responsibility=accepted",
+    "explanation=given",
+    "contact=made",
+    "follow_up=done",
+)
+MOST_ACTIONS: Final = 3
+# Index points below which an action is not worth naming.
+LEAST_GAIN: Final = 0.5
+
+# What an action answers, beside a wish for the same cue: these words of the author are its reason.
+ANSWERS: Final[dict[str, tuple[str, ...]]] = {
+    "solved": ("solved:no", "solved:partly", "repeat_failure:yes"),
+    "redress": ("redress:refused", "redress:promised", "adequacy:below"),
+    "apology": ("apology:absent", "apology:hollow", "empathy:lacking", "courtesy:rude"),
+    "responsibility": ("responsibility:denied",),
+    "explanation": ("explanation:absent",),
+    "contact": ("contact:none", "speed:slow"),
+    "follow_up": ("follow_up:absent", "promise:broken", "contact:none"),
+}
+# What is solved or made good is not made good again.
+MADE_GOOD: Final = frozenset({"solved:yes", *(f"redress:{v}" for v in ("refund", "cash", "replacement", "repair"))})
+# Whoever reports one of these has been contacted.
+REACTIONS: Final = frozenset(
+    {"apology:given", "explanation:given", "responsibility:accepted", "follow_up:done", "solved:yes"}
+)
+QUOTES: Final = 2
+
+
+def advise(head: LoyaltyHead, report: Report, features: Sequence[CaseFeatures | None]) -> tuple[Advice, ...]:
+    """Advice for every case with an estimate, whom to contact first in front.
+
+    features: what the loyalty head saw of each case, in the order of the report (Scorer.score_cases).
+    """
+    found = [
+        _advice(head, case, case.loyalty, seen)
+        for case, seen in zip(report.cases, features, strict=True)
+        if case.loyalty is not None and seen is not None
+    ]
+    return tuple(sorted(found, key=lambda a: (-a.priority, a.index)))
+
+
+def _advice(head: LoyaltyHead, case: Case, loyalty: LoyaltyEstimate, features: CaseFeatures) -> Advice:
+    movable, reasons = movability(case, loyalty, features)
+    note = case.reason if case.status != "ok" else None
+    if features.failure < REPORTED:
+        return Advice(case.author, case.status, loyalty.index, (), None, movable, 0.0, (), "nothing went wrong")
+    actions = _actions(head, case, features)
+    if not actions:
+        return Advice(
+            case.author, case.status, loyalty.index, (), None, movable, 0.0, (), note or "nothing left that would help"
+        )
+    together = what_if(head, features, dict([_pair(a.change) for a in actions]))
+    gain = max(together.difference, 0.0)
+    reasons = (f"all actions together: {gain:+.1f} index points", *reasons)
+    return Advice(case.author, case.status, loyalty.index, actions, together, movable, gain * movable, reasons, note)
+
+
+def _actions(head: LoyaltyHead, case: Case, features: CaseFeatures) -> tuple[Action, ...]:
+    """The best actions, at most one for each cue; one that adds nothing to those before it is left out."""
+    best: dict[str, Action] = {}
+    for change in FEASIBLE:
+        cue, value = _pair(change)
+        if _already(cue, value, case, features):
+            continue
+        found = what_if(head, features, {cue: value})
+        if found.difference >= LEAST_GAIN and (cue not in best or found.difference > best[cue].what_if.difference):
+            best[cue] = Action(change, found, *_reason(cue, case))
+    ranked = sorted(best.values(), key=lambda a: -a.what_if.difference)
+    kept: list[Action] = []
+    gain = 0.0
+    for action in ranked:
+        both = what_if(head, features, dict([_pair(a.change) for a in (*kept, action)])).difference
+        if both - gain >= LEAST_GAIN and len(kept) < MOST_ACTIONS:
+            kept.append(action)
+            gain = both
+    return tuple(kept)
+
+
+def _already(cue: str, value: str, case: Case, features: CaseFeatures) -> bool:
+    """Whether the author reports it, or conduct that implies it and that they do not contradict more strongly."""
+    reported = {f"{c.cue}:{c.value}" for c in case.cues if c.state != "hypothetical"}
+    reported |= {name for name, p in features.cues.items() if p >= REPORTED}
+    implied = {"redress": MADE_GOOD, "contact": REACTIONS}.get(cue, frozenset()) & reported
+    return f"{cue}:{value}" in reported or any(not _contradicted(name, features) for name in implied)
+
+
+def _contradicted(name: str, features: CaseFeatures) -> bool:
+    cue = name.split(":")[0]
+    against = [n for n in ABSENT_VALUES | {"responsibility:denied"} if n.startswith(f"{cue}:")]
+    return any(features.cues.get(n, 0.0) > features.cues.get(name, 0.0) for n in against)
+
+
+def _reason(cue: str, case: Case) -> tuple[str, tuple[Cue, ...]]:
+    """Why the action is named, with the author's own words: wishes first, then what it answers."""
+    name = cue.replace("_", " ")
+    wishes = [c for c in case.cues if c.cue == cue and c.state == "hypothetical"]
+    lacks = [c for c in case.cues if c.state != "hypothetical" and f"{c.cue}:{c.value}" in ANSWERS[cue]]
+    quotes = tuple(sorted(wishes, key=_surest) + sorted(lacks, key=_surest))[:QUOTES]
+    if wishes:
+        return f"the author speaks of {name} as something that should be or could have been", quotes
+    if lacks:
+        labels = dict.fromkeys(f"{c.cue}: {c.value}".replace("_", " ") for c in quotes)
+        return f"the author reports {', '.join(labels)}", quotes
+    return f"the author does not mention {name}", ()
+
+
+def _surest(cue: Cue) -> float:
+    return -cue.probability
+
+
+def movability(case: Case, loyalty: LoyaltyEstimate, features: CaseFeatures) -> tuple[float, tuple[str, ...]]:
+    """How open the person still is, in [0, 1], with the reasons.
+
+    1 - |P(stay) - P(leave)|, halved where the author says to leave and halved again after a repeated failure.
+    """
+    stay, leave = loyalty.repurchase["stay"], loyalty.repurchase["leave"]
+    movable = 1 - abs(stay - leave)
+    reasons = [f"P(stay) {stay:.2f}, P(leave) {leave:.2f}"]
+    said = [s for s in case.stated if s.kind == "leave" and s.probability >= STATED]
+    if said:
+        movable /= 2
+        reasons.append(f'says to leave: "{max(said, key=lambda s: s.probability).quote}"')
+    if features.cues.get("repeat_failure:yes", 0.0) >= REPORTED:
+        movable /= 2
+        again = next((c.quote for c in case.cues if c.cue == "repeat_failure" and c.state != "hypothetical"), None)
+        reasons.append("failed again" + (f': "{again}"' if again else ""))
+    return movable, tuple(reasons)
+
+
+def _pair(change: str) -> tuple[str, str]:
+    cue, _, value = change.partition("=")
+    return cue, value

@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import ApiError, to_api_error
 from service.middleware import PROBES, Admission, BodyLimit, Deadline
-from service.openapi import openapi
+from service.openapi import MODEL_PATH, openapi
 from service.schemas import Problem
 from service.settings import Settings
 
@@ -60,6 +60,7 @@ class AppFactory(ServiceAppFactory):  # type: ignore[misc]
         for kind in (HTTPException, ApiError, Exception):
             app.add_exception_handler(kind, _error_response)
         app.add_route("/docs", self.index_page, include_in_schema=False)
+        app.add_route(MODEL_PATH, self.model_view, methods=["GET"])
         return app
 
     @property
@@ -81,7 +82,7 @@ class AppFactory(ServiceAppFactory):  # type: ignore[misc]
     def _bounded(self, middleware: Middleware) -> Middleware:
         if cast("object", middleware.cls) is not RunnerTrafficMetricsMiddleware:
             return middleware
-        paths = PROBES | {api.route for api in self.service.apis.values()}
+        paths = PROBES | {MODEL_PATH} | {api.route for api in self.service.apis.values()}
         return Middleware(Metrics, paths=frozenset(paths), **middleware.kwargs)  # type: ignore[arg-type]
 
     async def api_endpoint(self, name: str, request: Request) -> Response:
@@ -96,6 +97,10 @@ class AppFactory(ServiceAppFactory):  # type: ignore[misc]
     async def index_page(self, _: Request) -> Response:
         """Swagger UI from local files; BentoML's own page loads a tracker."""
         return HTMLResponse(DOCS_PAGE.read_text("utf-8"), headers={"Content-Security-Policy": DOCS_POLICY})
+
+    async def model_view(self, _: Request) -> Response:
+        """The bundle that answers; BentoML's own API methods take POST alone."""
+        return JSONResponse(self._service_instance.about().model_dump())
 
     async def openapi_spec_view(self, _: Request) -> Response:
         """The OpenAPI document."""
@@ -115,7 +120,7 @@ class HttpService(bentoml.Service[Any]):  # type: ignore[misc]
     @property
     def openapi_spec(self) -> dict[str, Any]:
         """The OpenAPI document; BentoML's own knows neither our errors nor our examples."""
-        return openapi(self.name, getdoc(self.inner) or "", self.apis.values())
+        return openapi(self.name, getdoc(self.inner) or "", self.apis.values(), self.inner.about)
 
     def to_asgi(self, is_main: bool = True) -> Starlette:
         """The ASGI application of one worker."""

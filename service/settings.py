@@ -34,7 +34,9 @@ class Settings(BaseModel):
     )
     max_requests: int = Field(default=64, ge=1, description="Requests in hand per worker before it answers 429.")
     max_body_bytes: int = Field(default=20 * 2**20, ge=1, description="Largest request body.")
-    max_utterances: int = Field(default=10_000, ge=1, description="Most utterances in one /v1/score request.")
+    max_utterances: int = Field(
+        default=10_000, ge=1, description="Most utterances in one request to /v1/score or /v1/read."
+    )
     timeout_seconds: float = Field(default=60, gt=0, allow_inf_nan=False, description="Longest time for one request.")
 
     @model_validator(mode="after")

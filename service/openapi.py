@@ -14,6 +14,7 @@ MODEL_PATH = "/v1/model"
 REF = "#/components/schemas/{model}"
 ERRORS = {
     "400": "The body is not JSON",
+    "401": "The server asks for an API key and there was none that it knows",
     "413": "The body is too large",
     "415": "The body is not declared as uncompressed application/json",
     "422": "A field is missing or has a value that can't be used",
@@ -46,7 +47,12 @@ def openapi(title: str, description: str, apis: Iterable[Any], about: Callable[.
             MODEL_PATH: {"get": _get(about)},
             **{path: {"get": {"tags": ["probes"], **_ok(text)}} for path, text in PROBES.items()},
         },
-        "components": {"schemas": definitions["$defs"]},
+        "components": {
+            "schemas": definitions["$defs"],
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+        },
+        # Keys are optional: a server may be open.
+        "security": [{}, {"key": []}],
     }
 
 
@@ -74,7 +80,7 @@ def _get(method: Callable[..., ModelResponse]) -> dict[str, Any]:
         "description": details.strip(),
         "responses": {
             "200": {"description": "The bundle", "content": _json(ModelResponse)},
-            **{s: {"description": ERRORS[s], "content": _json(Failure)} for s in ("429", "500")},
+            **{s: {"description": ERRORS[s], "content": _json(Failure)} for s in ("401", "429", "500")},
         },
     }
 

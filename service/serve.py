@@ -41,9 +41,10 @@ def command(address: str, port: int, target: str = "service.app:Amends") -> list
 def environment(env: Mapping[str, str], port: int, workers: int) -> dict[str, str]:
     """The environment of the server: the caller's own, with what the server needs."""
     changed = {"AMENDS_WORKERS": str(workers), "BENTOML_HOME": str(_home(env, port)), "BENTOML_DO_NOT_TRACK": "True"}
-    if bundle := env.get("AMENDS_BUNDLE"):
+    for name in ("AMENDS_BUNDLE", "AMENDS_API_KEYS_FILE"):
         # BentoML changes the working directory.
-        changed["AMENDS_BUNDLE"] = str(Path(bundle).resolve())
+        if path := env.get(name):
+            changed[name] = str(Path(path).resolve())
     return {**ONE_THREAD, **env, **changed}
 
 

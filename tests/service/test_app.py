@@ -427,7 +427,7 @@ def test_timeout_is_504_and_ends_the_work(monkeypatch):
     assert scorer.calls == 2
 
 
-OURS = ["Admission", "Deadline", "BodyLimit", "ContextMiddleware"]
+OURS = ["SecurityHeaders", "Admission", "Deadline", "BodyLimit", "ContextMiddleware"]
 
 
 @pytest.mark.parametrize(
@@ -468,7 +468,7 @@ def test_openapi_examples_run_as_they_are(client):
         for example in examples.values():
             assert client.post(path, json=example["value"]).status_code == 200
         assert operation["summary"]
-        assert {"200", "400", "413", "415", "422", "429", "500", "504"} == set(operation["responses"])
+        assert {"200", "400", "401", "413", "415", "422", "429", "500", "504"} == set(operation["responses"])
 
 
 def test_openapi_references_resolve(client):
@@ -498,7 +498,7 @@ def test_curl_lines_of_the_docs_run(client):
 
 def test_settings_table_is_true():
     rows = [
-        f"| `{variable(name)}` | {'unset' if f.default is None else f.default} | {f.description} |"
+        f"| `{variable(name)}` | {'unset' if f.default is None else str(f.default).lower()} | {f.description} |"
         for name, f in Settings.model_fields.items()
     ]
     assert re.findall(r"^\| `AMENDS_.*$", DOCS, re.MULTILINE) == rows

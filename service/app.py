@@ -18,6 +18,7 @@ from service.about import about
 from service.cases import estimate
 from service.errors import describe, problem_of, to_api_error
 from service.framework import HttpService
+from service.metrics import ScoringMetrics
 from service.schemas import (
     MAX_TEXT_CHARACTERS,
     BundleRef,
@@ -57,6 +58,7 @@ class Amends:
     def __init__(self) -> None:
         self.settings = Settings.from_env()
         self.scorer = self.load_scorer(self.settings)
+        self.metrics = ScoringMetrics(self.scorer.info)
         self._about = about(self.scorer.info, self.settings)
         self._threads = ThreadPoolExecutor(self.settings.scoring_threads, thread_name_prefix="score")
 
@@ -161,15 +163,18 @@ class Amends:
 
     def _report(self, thread: Thread) -> dict[str, Any]:
         try:
-            return self.scorer.score(thread).to_dict()
+            report = self.scorer.score(thread)
         except InputError as error:
             return Failure(error=problem_of(error)).model_dump()
+        self.metrics.report(report)
+        return report.to_dict()
 
     def _loyalty(self, cases: Sequence[Any], gone: Event) -> LoyaltyResponse:
         results: list[CaseEstimate | Failure] = []
         for i, case in enumerate(cases):
             _stop_if(gone)
-            results.append(self._case(i, case))
+            results.append(result := self._case(i, case))
+            self.metrics.record(result.band if isinstance(result, CaseEstimate) else None)
         return LoyaltyResponse(results=results, bundle=BundleRef(**asdict(self.scorer.info)))
 
     def _case(self, index: int, case: object) -> CaseEstimate | Failure:
@@ -188,6 +193,7 @@ class Amends:
             _stop_if(gone)
             scored += self.scorer.sentiment([texts[i] for i in good[start : start + SLICE]])
         items = dict(zip(good, scored, strict=True))
+        self.metrics.texts(s.label if (s := items.get(i)) else None for i in range(len(texts)))
         return SentimentResponse(
             results=[failure or _item(i, items[i]) for i, failure in enumerate(results)],
             bundle=BundleRef(**asdict(self.scorer.info)),

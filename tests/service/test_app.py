@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.testclient import TestClient
 
 from model.bundle import RELEASED, bundle_digest, manifest
-from model.codebook import CUES
+from model.codebook import CUES, ROLES
 from model.scorer import Scorer
 from model.types import BundleInfo, InputError, Report, Thread
 from service.about import about
@@ -245,6 +245,43 @@ def test_at_most_a_thousand_cases(client):
     assert len(loyalty_of(client, *[{"severity": 1}] * 1000)) == 1000
     error = error_of(client.post("/v1/loyalty", json={"cases": [{"severity": 1}] * 1001}), 422)
     assert (error["code"], error["field"]) == ("too_long", "cases")
+
+
+def test_what_was_scored_is_counted():
+    workers = []
+
+    class Fake(Amends.inner):
+        def load_scorer(self, settings: Settings) -> Scorer:
+            workers.append(self)
+            return fake_scorer()
+
+    thread = {
+        "id": "t",
+        "utterances": [
+            {"id": "1", "text": "They sent a refund and were sorry, great.", "author": "Ines"},
+            {"id": "2", "text": "?!", "author": "Omar"},
+            {"id": "3", "text": "Ein Tisch steht in der Küche und wartet auf den Kundendienst.", "author": "Udo"},
+        ],
+    }
+    with TestClient(served(Fake).to_asgi()) as client:
+        (report,) = client.post("/v1/score", json={"thread": thread}).json()["reports"]
+        client.post("/v1/sentiment", json={"texts": ["great", "awful", None, ""]})
+        client.post("/v1/loyalty", json={"cases": [{"severity": 1}, {"severity": 9}]})
+    counts = {
+        (sample.name.removeprefix("amends_").removesuffix("_total"), *sample.labels.values()): sample.value
+        for family in workers[0].metrics.registry.collect()
+        for sample in family.samples
+        if not sample.name.endswith("_created")
+    }
+    assert counts["texts", "scored"] == counts["texts", "failed"] == 2
+    assert counts["utterances", "scored"] == 2
+    assert counts["sentiment", "positive"] == 2
+    assert counts["cases", "failed"] == 1
+    statuses = [case["status"] for case in report["cases"]]
+    assert counts["cases", "ok"] == statuses.count("ok") + 1
+    reasons = {label: n for (name, label, *_), n in counts.items() if name == "abstentions"}
+    assert sum(reasons.values()) == len(statuses) - statuses.count("ok") >= 1
+    assert set(reasons) <= {*ROLES, "no_words", "low_evidence", "out_of_domain"}
 
 
 def test_model_says_what_answers(client):

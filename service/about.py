@@ -1,6 +1,7 @@
 """What is known of the bundle that answers: where it comes from, its figures, its limits and its vocabulary."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -65,11 +66,20 @@ def _figures(folder: Path, meta: dict[str, Any]) -> dict[str, Any] | None:
     if not path.is_file() or file_digest(path) != meta.get("files", {}).get(path.name):
         return None
     found = json.loads(path.read_text(encoding="utf-8"))
-    return {
-        "sentiment": {name: _chosen(one["bundle"], SENTIMENT_FIGURES) for name, one in found["sentiment"].items()},
-        "conduct": _chosen(found["conduct"], CONDUCT_FIGURES),
-        "loyalty": {target: {name: by["all"] for name, by in one.items()} for target, one in found["loyalty"].items()},
+    # A bundle of one's own may have been measured on fewer tasks.
+    chosen = {
+        "sentiment": {name: _chosen(one["bundle"], SENTIMENT_FIGURES) for name, one in _of(found, "sentiment")},
+        "conduct": _chosen(found.get("conduct") or {}, CONDUCT_FIGURES),
+        "loyalty": {
+            target: {name: by["all"] for name, by in one.items() if "all" in by}
+            for target, one in _of(found, "loyalty")
+        },
     }
+    return {task: figures for task, figures in chosen.items() if figures}
+
+
+def _of(figures: dict[str, Any], task: str) -> Iterable[tuple[str, Any]]:
+    return (figures.get(task) or {}).items()
 
 
 def _chosen(figures: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

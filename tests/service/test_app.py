@@ -15,13 +15,14 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect
 from starlette.testclient import TestClient
 
-from model.bundle import RELEASED, bundle_digest, manifest
+from model.bundle import RELEASED, bundle_digest, file_digest, manifest
 from model.codebook import CUES, ROLES
 from model.scorer import Scorer
 from model.types import BundleInfo, InputError, Report, Thread
 from service.about import about
 from service.app import SLICE, Amends, served
 from service.errors import to_api_error
+from service.metrics import ScoringMetrics
 from service.settings import Settings, cores, variable
 from tests.fakes import fake_bundle, fake_scorer
 
@@ -284,6 +285,12 @@ def test_what_was_scored_is_counted():
     assert set(reasons) <= {*ROLES, "no_words", "low_evidence", "out_of_domain"}
 
 
+def test_metrics_table_is_true():
+    families = list(ScoringMetrics(BundleInfo("1", "0" * 64)).registry.collect())
+    names = [f.name + ("_total" if f.type == "counter" else "") for f in families]
+    assert re.findall(r"^\| `(amends_\w+)` \|", DOCS, re.MULTILINE) == names
+
+
 def test_model_says_what_answers(client):
     body = client.get("/v1/model").json()
     assert (body["version"], body["digest"], body["base"], body["figures"]) == ("fake", "0" * 64, None, None)
@@ -306,6 +313,23 @@ def test_model_has_the_figures_of_its_own_bundle():
     assert 0.5 < answer.figures["sentiment"]["tweeteval_test"]["macro_f1"] < 1
     assert set(answer.figures) == {"sentiment", "conduct", "loyalty"}
     assert about(BundleInfo("other", "1" * 64), Settings()).figures is None
+
+
+@pytest.mark.parametrize(
+    ("figures", "expected"),
+    [
+        ({}, {}),
+        ({"conduct": {"documents": 9, "micro_f1": 0.5}}, {"conduct": {"documents": 9, "micro_f1": 0.5}}),
+        (None, None),
+    ],
+)
+def test_model_of_a_bundle_with_few_figures(tmp_path, figures, expected):
+    path = tmp_path / "figures.json"
+    path.write_text(json.dumps(figures or {}))
+    files = {"figures.json": file_digest(path) if figures is not None else "0" * 64}
+    (tmp_path / "bundle.json").write_text(json.dumps({"version": "2", "base": "own", "files": files}))
+    answer = about(BundleInfo("2", bundle_digest(files)), Settings(bundle=tmp_path))
+    assert (answer.base, answer.created, answer.figures) == ("own", None, expected)
 
 
 def test_sentiment_keeps_order_and_isolates_bad_items(client):

@@ -1,5 +1,6 @@
 """A real server in processes of its own."""
 
+import hashlib
 import json
 import os
 import re
@@ -139,6 +140,18 @@ def test_own_metrics_and_the_dashboard_that_shows_them(tmp_path):
     known = dict.fromkeys(re.findall(r"^(\w+)(?:\{| )", text, re.MULTILINE))
     assert used <= set(known)
     assert {name for name in known if name.startswith("amends_")} <= used
+
+
+@pytest.mark.slow
+def test_keys_close_the_server_and_its_metrics(tmp_path):
+    digest = hashlib.sha256(b"letmein").hexdigest()
+    bearer = {"Authorization": "Bearer letmein"}
+    with fake_server(tmp_path, AMENDS_API_KEYS=f"crm:read:{digest}", AMENDS_METRICS_OPEN="false") as server:
+        assert sentiment(server, "great").status_code == 401
+        for path in ("/metrics", "/v1/model"):
+            assert httpx.get(server.url + path).json()["error"]["code"] == "missing_key"
+            assert httpx.get(server.url + path, headers=bearer).status_code == 200
+        assert httpx.get(server.url + "/livez").status_code == 200
 
 
 @pytest.mark.slow

@@ -8,17 +8,29 @@ from threading import Event
 from typing import Any, TypeVar
 
 import bentoml
+from pydantic import ValidationError
 
 from model.read import read, thread_from_dict
+from model.reading.json import thread_to_dict
 from model.scorer import Scorer
 from model.types import InputError, Sentiment, Thread
-from service.errors import describe, problem_of
+from service.about import about
+from service.cases import estimate
+from service.errors import describe, problem_of, to_api_error
 from service.framework import HttpService
+from service.metrics import ScoringMetrics
 from service.schemas import (
     MAX_TEXT_CHARACTERS,
     BundleRef,
+    CaseEstimate,
     Failure,
+    LoyaltyCase,
+    LoyaltyRequest,
+    LoyaltyResponse,
+    ModelResponse,
     Problem,
+    ReadRequest,
+    ReadResponse,
     ScoreRequest,
     ScoreResponse,
     SentimentItem,
@@ -46,6 +58,8 @@ class Amends:
     def __init__(self) -> None:
         self.settings = Settings.from_env()
         self.scorer = self.load_scorer(self.settings)
+        self.metrics = ScoringMetrics(self.scorer.info)
+        self._about = about(self.scorer.info, self.settings)
         self._threads = ThreadPoolExecutor(self.settings.scoring_threads, thread_name_prefix="score")
 
     def load_scorer(self, settings: Settings) -> Scorer:
@@ -80,6 +94,30 @@ class Amends:
         """
         return await self._in_thread(lambda gone: self._sentiment(request.texts, gone))
 
+    @bentoml.api(route="/v1/read")  # type: ignore[untyped-decorator]
+    async def read(self, request: ReadRequest, /) -> ReadResponse:
+        """Read a page or an export into threads, without scoring them.
+
+        Gives the threads as `/v1/score` takes them, with warnings about what could not be read.
+        """
+        return await self._in_thread(lambda _: self._read(request))
+
+    @bentoml.api(route="/v1/loyalty")  # type: ignore[untyped-decorator]
+    async def loyalty(self, request: LoyaltyRequest, /) -> LoyaltyResponse:
+        """Estimate loyalty from records of conduct.
+
+        Gives an estimate per case, in order. A case that can't be used gets an error in its place.
+        """
+        return await self._in_thread(lambda gone: self._loyalty(request.cases, gone))
+
+    def about(self) -> ModelResponse:
+        """Describe the model that answers.
+
+        Gives its version and digest, its figures on held-out data, the limits of a request, and every label that an
+        answer may hold.
+        """
+        return self._about
+
     async def _in_thread(self, work: Callable[[Event], T]) -> T:
         """Runs work(gone) in a scoring thread; `gone` is set once nobody waits for the result any more.
 
@@ -104,22 +142,48 @@ class Amends:
             threads = [thread_from_dict(request.thread)]
         else:
             threads = read(request.content or "", format=request.format, name="content", brand=request.brand)
+        self._check_size(threads, "thread" if request.thread is not None else "content")
+        return threads
+
+    def _read(self, request: ReadRequest) -> ReadResponse:
+        threads = read(request.content, format=request.format, name="content", brand=request.brand)
+        self._check_size(threads, "content")
+        return ReadResponse(threads=[thread_to_dict(thread) for thread in threads])
+
+    def _check_size(self, threads: Sequence[Thread], field: str) -> None:
         count = sum(len(thread.utterances) for thread in threads)
         if count > self.settings.max_utterances:
             raise InputError(
                 "Too many utterances for one request; send fewer or use the command line",
                 code="too_many_utterances",
-                field="thread" if request.thread is not None else "content",
+                field=field,
                 got=f"{count} utterances",
                 expected=f"at most {self.settings.max_utterances}",
             )
-        return threads
 
     def _report(self, thread: Thread) -> dict[str, Any]:
         try:
-            return self.scorer.score(thread).to_dict()
+            report = self.scorer.score(thread)
         except InputError as error:
             return Failure(error=problem_of(error)).model_dump()
+        self.metrics.report(report)
+        return report.to_dict()
+
+    def _loyalty(self, cases: Sequence[Any], gone: Event) -> LoyaltyResponse:
+        results: list[CaseEstimate | Failure] = []
+        for i, case in enumerate(cases):
+            _stop_if(gone)
+            results.append(result := self._case(i, case))
+            self.metrics.record(result.band if isinstance(result, CaseEstimate) else None)
+        return LoyaltyResponse(results=results, bundle=BundleRef(**asdict(self.scorer.info)))
+
+    def _case(self, index: int, case: object) -> CaseEstimate | Failure:
+        try:
+            return estimate(LoyaltyCase.model_validate(case), self.scorer.bundle.loyalty)
+        except (InputError, ValidationError) as error:
+            problem = to_api_error(error).problem
+            field = ".".join(filter(None, ("cases", str(index), problem.field)))
+            return Failure(error=problem.model_copy(update={"field": field}))
 
     def _sentiment(self, texts: Sequence[Any], gone: Event) -> SentimentResponse:
         results = [_unscorable(i, text) for i, text in enumerate(texts)]
@@ -129,6 +193,7 @@ class Amends:
             _stop_if(gone)
             scored += self.scorer.sentiment([texts[i] for i in good[start : start + SLICE]])
         items = dict(zip(good, scored, strict=True))
+        self.metrics.texts(s.label if (s := items.get(i)) else None for i in range(len(texts)))
         return SentimentResponse(
             results=[failure or _item(i, items[i]) for i, failure in enumerate(results)],
             bundle=BundleRef(**asdict(self.scorer.info)),

@@ -18,13 +18,14 @@ from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import ApiError, to_api_error
-from service.middleware import PROBES, Admission, BodyLimit, Deadline
-from service.openapi import openapi
+from service.middleware import PROBES, SECURITY_HEADERS, Admission, ApiKeys, BodyLimit, Deadline, SecurityHeaders
+from service.openapi import MODEL_PATH, openapi
 from service.schemas import Problem
 from service.settings import Settings
 
@@ -32,7 +33,9 @@ logger = logging.getLogger("bentoml.amends")
 
 DOCS_PAGE = Path(__file__).parent / "docs.html"
 # The page runs scripts of this server alone; Swagger UI brings inline styles and images.
-DOCS_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
+DOCS_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
+# Paths that change what is stored: they need a write key. Scoring stores nothing.
+WRITES: frozenset[str] = frozenset()
 
 
 class Metrics(RunnerTrafficMetricsMiddleware):
@@ -60,17 +63,21 @@ class AppFactory(ServiceAppFactory):  # type: ignore[misc]
         for kind in (HTTPException, ApiError, Exception):
             app.add_exception_handler(kind, _error_response)
         app.add_route("/docs", self.index_page, include_in_schema=False)
+        app.add_route(MODEL_PATH, self.model_view, methods=["GET"])
         return app
 
     @property
     def middlewares(self) -> list[Middleware]:
-        """Outermost first. Authentication, once there is some, belongs before Admission: strangers take no room."""
+        """Outermost first. Keys come before Admission: strangers take no room."""
         settings = Settings.from_env()
         unwanted = [TimeoutMiddleware, MaxConcurrencyMiddleware]
         if not BentoMLContainer.tracing.exporter_type.get():
             unwanted.append(OpenTelemetryMiddleware)
         kept = [self._bounded(m) for m in super().middlewares if m.cls not in unwanted]
         ours = [
+            Middleware(SecurityHeaders),
+            *_browser_access(settings),
+            *_key_check(settings),
             Middleware(Admission, max_requests=settings.max_requests),
             Middleware(Deadline, seconds=settings.timeout_seconds),
             Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
@@ -81,7 +88,7 @@ class AppFactory(ServiceAppFactory):  # type: ignore[misc]
     def _bounded(self, middleware: Middleware) -> Middleware:
         if cast("object", middleware.cls) is not RunnerTrafficMetricsMiddleware:
             return middleware
-        paths = PROBES | {api.route for api in self.service.apis.values()}
+        paths = PROBES | {MODEL_PATH} | {api.route for api in self.service.apis.values()}
         return Middleware(Metrics, paths=frozenset(paths), **middleware.kwargs)  # type: ignore[arg-type]
 
     async def api_endpoint(self, name: str, request: Request) -> Response:
@@ -96,6 +103,10 @@ class AppFactory(ServiceAppFactory):  # type: ignore[misc]
     async def index_page(self, _: Request) -> Response:
         """Swagger UI from local files; BentoML's own page loads a tracker."""
         return HTMLResponse(DOCS_PAGE.read_text("utf-8"), headers={"Content-Security-Policy": DOCS_POLICY})
+
+    async def model_view(self, _: Request) -> Response:
+        """The bundle that answers; BentoML's own API methods take POST alone."""
+        return JSONResponse(self._service_instance.about().model_dump())
 
     async def openapi_spec_view(self, _: Request) -> Response:
         """The OpenAPI document."""
@@ -115,12 +126,26 @@ class HttpService(bentoml.Service[Any]):  # type: ignore[misc]
     @property
     def openapi_spec(self) -> dict[str, Any]:
         """The OpenAPI document; BentoML's own knows neither our errors nor our examples."""
-        return openapi(self.name, getdoc(self.inner) or "", self.apis.values())
+        return openapi(self.name, getdoc(self.inner) or "", self.apis.values(), self.inner.about)
 
     def to_asgi(self, is_main: bool = True) -> Starlette:
         """The ASGI application of one worker."""
         self.inject_config()
         return AppFactory(self, is_main=is_main)()
+
+
+def _browser_access(settings: Settings) -> list[Middleware]:
+    if not settings.origins:
+        return []
+    headers = ["Authorization", "Content-Type"]
+    methods = ["GET", "POST"]
+    return [Middleware(CORSMiddleware, allow_origins=settings.origins, allow_methods=methods, allow_headers=headers)]
+
+
+def _key_check(settings: Settings) -> list[Middleware]:
+    if not settings.keys:
+        return []
+    return [Middleware(ApiKeys, keys=settings.keys, metrics_open=settings.metrics_open, writes=WRITES)]
 
 
 def _require_json(request: Request) -> None:
@@ -146,4 +171,7 @@ def _require_json(request: Request) -> None:
 async def _error_response(request: Request, error: Exception) -> Response:
     if (known := to_api_error(error)).status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return known.response()
+    response = known.response()
+    # Faults outside the endpoints are answered outside all middleware.
+    response.headers.update(SECURITY_HEADERS)
+    return response

@@ -1,16 +1,97 @@
-"""What every request passes on its way in: room in the worker, a time limit, a size limit."""
+"""What every request passes on its way in: its key, room in the worker, a time limit, a size limit."""
 
 import asyncio
+from collections.abc import Sequence
 from http import HTTPStatus
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import ApiError
+from service.keys import Key, holder
 from service.schemas import Problem
 
 PROBES = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
+METRICS = "/metrics"
+# What describes the service and holds nothing of anybody.
+DOCS = frozenset({"/", "/docs", "/docs.json"})
+DOCS_FILES = "/static_content/"
 RETRY_AFTER_SECONDS = 1
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+
+
+class SecurityHeaders:
+    """Puts SECURITY_HEADERS on every answer; a page may bring a Content-Security-Policy of its own."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+
+        async def protected(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self.app(scope, receive, protected)
+
+
+class ApiKeys:
+    """Answers 401 to whoever sends no key that is known, and 403 to a read key where a write key is needed.
+
+    Probes and the description of the API stay open; /metrics does where metrics_open. writes: paths that change what
+    is stored, for which a write key is needed.
+    """
+
+    def __init__(self, app: ASGIApp, keys: Sequence[Key], metrics_open: bool, writes: frozenset[str]) -> None:
+        self.app = app
+        self.keys = keys
+        self.open = (PROBES | DOCS) - (frozenset() if metrics_open else {METRICS})
+        self.writes = writes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] not in ("http", "websocket") or self._is_open(scope["path"]):
+            await self.app(scope, receive, send)
+        elif refusal := self._refusal(Headers(scope=scope), scope["path"]):
+            await refusal.response()(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    def _is_open(self, path: str) -> bool:
+        return path in self.open or path.startswith(DOCS_FILES)
+
+    def _refusal(self, headers: Headers, path: str) -> ApiError | None:
+        scheme, _, presented = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not presented.strip():
+            got = "another scheme" if scheme else "nothing"
+            return _unauthorized("missing_key", "This needs an API key", got)
+        key = holder(self.keys, presented.strip())
+        if key is None:
+            return _unauthorized("unknown_key", "This API key is not known", "a key that is not known")
+        if path in self.writes and key.scope != "write":
+            problem = Problem(
+                code="read_only_key",
+                message="This API key may only read",
+                field="Authorization",
+                got="a read key",
+                expected="a write key",
+            )
+            return ApiError(HTTPStatus.FORBIDDEN, problem)
+        return None
+
+
+def _unauthorized(code: str, message: str, got: str) -> ApiError:
+    problem = Problem(code=code, message=message, field="Authorization", got=got, expected="Bearer and an API key")
+    return ApiError(HTTPStatus.UNAUTHORIZED, problem, headers={"WWW-Authenticate": "Bearer"})
 
 
 class Admission:

@@ -1,18 +1,20 @@
 """The OpenAPI 3.1 document of the service, made from its endpoints and their schemas."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError, version
-from inspect import cleandoc
+from inspect import cleandoc, getdoc
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from service.schemas import Failure
+from service.schemas import Failure, ModelResponse
 
+MODEL_PATH = "/v1/model"
 REF = "#/components/schemas/{model}"
 ERRORS = {
     "400": "The body is not JSON",
+    "401": "The server asks for an API key and there was none that it knows",
     "413": "The body is too large",
     "415": "The body is not declared as uncompressed application/json",
     "422": "A field is missing or has a value that can't be used",
@@ -27,10 +29,14 @@ PROBES = {
 }
 
 
-def openapi(title: str, description: str, apis: Iterable[Any]) -> dict[str, Any]:
-    """The document as JSON. apis: BentoML API methods."""
+def openapi(title: str, description: str, apis: Iterable[Any], about: Callable[..., ModelResponse]) -> dict[str, Any]:
+    """The document as JSON. apis: BentoML API methods. about: the method behind MODEL_PATH."""
     apis = list(apis)
-    models: list[type[BaseModel]] = [Failure, *(m for api in apis for m in (api.input_spec, api.output_spec))]
+    models: list[type[BaseModel]] = [
+        Failure,
+        ModelResponse,
+        *(m for api in apis for m in (api.input_spec, api.output_spec)),
+    ]
     _, definitions = models_json_schema([(m, "validation") for m in models], ref_template=REF)
     return {
         "openapi": "3.1.0",
@@ -38,9 +44,15 @@ def openapi(title: str, description: str, apis: Iterable[Any]) -> dict[str, Any]
         "servers": [{"url": "."}],
         "paths": {
             **{api.route: {"post": _operation(api)} for api in apis},
+            MODEL_PATH: {"get": _get(about)},
             **{path: {"get": {"tags": ["probes"], **_ok(text)}} for path, text in PROBES.items()},
         },
-        "components": {"schemas": definitions["$defs"]},
+        "components": {
+            "schemas": definitions["$defs"],
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+        },
+        # Keys are optional: a server may be open.
+        "security": [{}, {"key": []}],
     }
 
 
@@ -55,6 +67,20 @@ def _operation(api: Any) -> dict[str, Any]:
         "responses": {
             "200": {"description": "Scored", "content": _json(api.output_spec)},
             **{status: {"description": text, "content": _json(Failure)} for status, text in ERRORS.items()},
+        },
+    }
+
+
+def _get(method: Callable[..., ModelResponse]) -> dict[str, Any]:
+    summary, _, details = (getdoc(method) or "").partition("\n")
+    return {
+        "tags": ["scoring"],
+        "operationId": method.__name__,
+        "summary": summary,
+        "description": details.strip(),
+        "responses": {
+            "200": {"description": "The bundle", "content": _json(ModelResponse)},
+            **{s: {"description": ERRORS[s], "content": _json(Failure)} for s in ("401", "429", "500")},
         },
     }
 

@@ -3,11 +3,14 @@
 from typing import Annotated, Any, Literal, Self
 
 import bentoml
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, WithJsonSchema, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
-from model.types import InputError
+from model.types import Band, InputError
 
 MAX_TEXTS = 1000
+MAX_CASES = 1000
 MAX_TEXT_CHARACTERS = 100_000
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -141,4 +144,168 @@ class SentimentResponse(Body):
     """One result per text, in order."""
 
     results: list[SentimentItem | Failure]
+    bundle: BundleRef
+
+
+class ReadRequest(Body):
+    """A page, an export or a text, to be read into threads and not scored."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "content": "text,author\nThe kettle leaked.,Ines\nMine too; they sent a refund.,Omar\n",
+                    "format": "csv",
+                    "brand": "Brightpot",
+                }
+            ]
+        },
+    )
+
+    content: str = Field(description="The page, export or text itself. May hold several threads.")
+    format: str = Field(
+        default="auto", description="`html`, `text`, `jsonl`, `csv` or that of an export; `auto` finds out."
+    )
+    brand: str | None = Field(default=None, description="The company that `content` is about.")
+
+
+class ReadResponse(Body):
+    """The threads in order, as `/v1/score` takes them; `warnings` of each say what could not be read."""
+
+    threads: list[dict[str, Any]]
+
+
+class Limits(BaseModel):
+    """The most that one request may hold."""
+
+    texts: int = Field(description="Texts in a request to /v1/sentiment.")
+    text_characters: int = Field(description="Characters of each of them.")
+    cases: int = Field(description="Cases in a request to /v1/loyalty.")
+    body_bytes: int = Field(description="Bytes of the body of any request.")
+    utterances: int = Field(description="Utterances in a request to /v1/score or /v1/read.")
+    seconds: float = Field(description="Time for one request.")
+    languages: list[str] = Field(description="Languages that the heads were trained on, ISO 639-1.")
+
+
+class Labels(BaseModel):
+    """Every value that an answer may hold, by what it says."""
+
+    sentiment: list[str]
+    role: list[str]
+    failure: list[str]
+    severity: list[str]
+    stated: list[str]
+    repurchase: list[str]
+    wom: list[str]
+    band: list[str]
+    status: list[str]
+
+
+class ModelResponse(Body):
+    """The bundle that answers."""
+
+    version: str
+    digest: str = Field(description="SHA-256 over the files of the bundle.")
+    base: str | None = Field(description="The model that it was fine-tuned from.")
+    created: str | None = Field(description="Date of the release.")
+    figures: dict[str, Any] | None = Field(
+        description="What was measured on held-out data, by task (docs/evaluate.md)."
+    )
+    limits: Limits
+    labels: Labels
+    cues: dict[str, list[str]] = Field(description="The values of each cue of conduct.")
+
+
+class LoyaltyCase(BaseModel):
+    """How the company dealt with one customer, from its own records."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    id: str | None = Field(default=None, max_length=200, description="Comes back with the estimate.")
+    cues: dict[str, str | list[str]] = Field(
+        default_factory=dict,
+        description=(
+            "Cues of conduct and their values, as /v1/model lists them. redress and responder may have several; every "
+            "other cue has one. A cue that nothing is known of is left out."
+        ),
+    )
+    severity: float = Field(
+        ge=0, le=3, description="0: no failure, 1: an inconvenience, 2: money or a day lost, 3: health or a large loss."
+    )
+    failure: bool | None = Field(default=None, description="Whether something went wrong; null: if severity is over 0.")
+    tenure: bool | None = Field(default=None, description="Whether this is a customer of old; null: not known.")
+    valence: float | None = Field(
+        default=None,
+        ge=-1,
+        le=1,
+        description="Sentiment of what the customer says; null: the conduct-only fit answers.",
+    )
+
+
+class _SchemaOfCase:
+    """Describes an item as a LoyaltyCase; each is checked on its own later, so that a bad one stays alone."""
+
+    def __get_pydantic_json_schema__(self, _: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return handler(LoyaltyCase.__pydantic_core_schema__)
+
+
+class LoyaltyRequest(Body):
+    """Cases to estimate one by one. A case that can't be used gets an error in its own place."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "cases": [
+                        {
+                            "id": "C-1",
+                            "cues": {"apology": "given", "speed": "fast", "redress": ["refund", "voucher"]},
+                            "severity": 1,
+                            "failure": True,
+                            "tenure": True,
+                        },
+                        {"id": "C-2", "cues": {"contact": "none", "solved": "no"}, "severity": 2, "valence": -0.8},
+                    ]
+                }
+            ]
+        },
+    )
+
+    cases: list[Annotated[Any, _SchemaOfCase()]] = Field(
+        description=f"At most {MAX_CASES:,} cases.", max_length=MAX_CASES
+    )
+
+
+class Contribution(BaseModel):
+    """What a feature adds to the index, in index points; `base` is the index of a case of which nothing is known."""
+
+    feature: str
+    contribution: float
+
+
+class CaseEstimate(BaseModel):
+    """Loyalty of one customer (docs/loyalty.md). The contributions of the evidence add up to the index."""
+
+    id: str | None
+    fit: Literal["full", "conduct"] = Field(description="`full` used the valence, `conduct` had none.")
+    repurchase: dict[str, Probability]
+    wom: dict[str, Probability]
+    advocate: Probability
+    churn: Probability
+    index: Annotated[float, Field(ge=0, le=100)]
+    low: float = Field(description="Lower end of the 80 % interval of the index.")
+    high: float = Field(description="Upper end of it.")
+    index_conduct: float = Field(description="The index of the conduct-only fit.")
+    band: Band
+    evidence: list[Contribution]
+    coverage: Probability = Field(description="Share of the cues that matter of which something is known.")
+    missing: list[str] = Field(description="The others.")
+
+
+class LoyaltyResponse(Body):
+    """One result per case, in order."""
+
+    results: list[CaseEstimate | Failure]
     bundle: BundleRef

@@ -44,9 +44,10 @@ def environment(env: Mapping[str, str], port: int, workers: int | None) -> dict[
     changed = {"BENTOML_HOME": str(_home(env, port)), "BENTOML_DO_NOT_TRACK": "True"}
     if workers is not None:
         changed["AMENDS_WORKERS"] = str(workers)
-    if bundle := env.get("AMENDS_BUNDLE"):
+    for name in ("AMENDS_BUNDLE", "AMENDS_API_KEYS_FILE"):
         # BentoML changes the working directory.
-        changed["AMENDS_BUNDLE"] = str(Path(bundle).resolve())
+        if path := env.get(name):
+            changed[name] = str(Path(path).resolve())
     return {**ONE_THREAD, **env, **changed}
 
 

@@ -1,6 +1,7 @@
 """Settings of the HTTP service: AMENDS_* environment variables, read when the service starts."""
 
 import os
+import re
 from collections.abc import Mapping
 from math import ceil
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from model.types import InputError
+from service.keys import Key, parse_keys
 
 PREFIX = "AMENDS_"
+ORIGIN = re.compile(r"https?://[^/\s*]+")
 CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
@@ -34,8 +37,53 @@ class Settings(BaseModel):
     )
     max_requests: int = Field(default=64, ge=1, description="Requests in hand per worker before it answers 429.")
     max_body_bytes: int = Field(default=20 * 2**20, ge=1, description="Largest request body.")
-    max_utterances: int = Field(default=10_000, ge=1, description="Most utterances in one /v1/score request.")
+    max_utterances: int = Field(
+        default=10_000, ge=1, description="Most utterances in one request to /v1/score or /v1/read."
+    )
     timeout_seconds: float = Field(default=60, gt=0, allow_inf_nan=False, description="Longest time for one request.")
+
+    api_keys: str | None = Field(
+        default=None, repr=False, description="Lines of `name:scope:hash` (or with commas between): who may call."
+    )
+    api_keys_file: Path | None = Field(default=None, description="File with such lines; both together count.")
+    metrics_open: bool = Field(default=True, description="Whether `/metrics` answers without a key.")
+    cors_origins: str | None = Field(
+        default=None, description="Origins of web pages that may call, with commas between, or `*`."
+    )
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """Who may call; empty where no key is asked for. Raises InputError where the keys can't be used."""
+        texts = []
+        if self.api_keys is not None:
+            texts.append(self.api_keys)
+        if self.api_keys_file is not None:
+            texts.append(_text_of(self.api_keys_file))
+        names = [variable(n) for n in ("api_keys", "api_keys_file") if getattr(self, n) is not None]
+        return parse_keys("\n".join(texts), " and ".join(names)) if texts else ()
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Origins that browsers may call from."""
+        return tuple(o.strip().rstrip("/") for o in (self.cors_origins or "").split(",") if o.strip())
+
+    @model_validator(mode="after")
+    def _keys_can_be_used(self) -> Self:
+        self.keys  # noqa: B018 - raises
+        return self
+
+    @model_validator(mode="after")
+    def _origins_are_origins(self) -> Self:
+        for origin in self.origins:
+            if origin != "*" and not ORIGIN.fullmatch(origin):
+                raise InputError(
+                    f"AMENDS_CORS_ORIGINS: {origin!r} is no origin",
+                    code="bad_setting",
+                    field="AMENDS_CORS_ORIGINS",
+                    got=repr(origin),
+                    expected="origins such as https://example.org, or *",
+                )
+        return self
 
     @model_validator(mode="after")
     def _fits_the_machine(self) -> Self:
@@ -71,6 +119,19 @@ class Settings(BaseModel):
 def variable(name: str) -> str:
     """The environment variable of a setting."""
     return PREFIX + name.upper()
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"AMENDS_API_KEYS_FILE: {path} can't be read",
+            code="bad_keys",
+            field="AMENDS_API_KEYS_FILE",
+            got=str(getattr(error, "strerror", None) or "no text"),
+            expected="a text file",
+        ) from None
 
 
 def cores() -> int:

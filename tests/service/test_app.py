@@ -15,15 +15,20 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect
 from starlette.testclient import TestClient
 
+from model.bundle import RELEASED, bundle_digest, file_digest, manifest
+from model.codebook import CUES, ROLES
 from model.scorer import Scorer
-from model.types import InputError, Report, Thread
+from model.types import BundleInfo, InputError, Report, Thread
+from service.about import about
 from service.app import SLICE, Amends, served
 from service.errors import to_api_error
+from service.metrics import ScoringMetrics
 from service.settings import Settings, cores, variable
 from tests.fakes import fake_bundle, fake_scorer
 
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs/http.md").read_text("utf-8")
+POSTS = {"/v1/score", "/v1/sentiment", "/v1/read", "/v1/loyalty"}
 JSON = {"Content-Type": "application/json"}
 
 
@@ -142,6 +147,189 @@ def test_score_rejects_bad_fields(client, body, code, field):
 def test_what_the_reader_rejects_is_422(client, body):
     error = error_of(client.post("/v1/score", json=body), 422)
     assert error["message"]
+
+
+def test_read_gives_threads_that_score_takes(client):
+    said = [[("The kettle is great", "Ines"), ("Mine is awful", "Omar")], [("Fine", "Ines")]]
+    lines = [json.dumps({"utterances": [{"text": t, "author": who} for t, who in one]}) for one in said]
+    body = {"content": "\n".join(lines), "format": "jsonl", "brand": "Brightpot"}
+    threads = client.post("/v1/read", json=body).json()["threads"]
+    assert [[u["text"] for u in t["utterances"]] for t in threads] == [
+        ["The kettle is great", "Mine is awful"],
+        ["Fine"],
+    ]
+    assert threads[0]["utterances"][1]["author"] == {"name": "Omar", "url": None}
+    assert {t["brand"] for t in threads} == {"Brightpot"}
+    for thread in threads:
+        assert client.post("/v1/score", json={"thread": thread}).status_code == 200
+
+
+def test_read_says_what_it_could_not_read(client):
+    content = '{"id": "1", "text": "great"}\nno json\n'
+    (thread,) = client.post("/v1/read", json={"content": content, "format": "jsonl"}).json()["threads"]
+    assert [u["text"] for u in thread["utterances"]] == ["great"]
+    assert any("line 2" in warning for warning in thread["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "content"),
+        ({"content": 3}, "content"),
+        ({"content": "great", "thread": {}}, "thread"),
+        ({"content": "great", "format": "none such"}, "format"),
+    ],
+)
+def test_read_rejects_bad_fields(client, body, field):
+    assert error_of(client.post("/v1/read", json=body), 422)["field"] == field
+
+
+def loyalty_of(client, *cases: object) -> list[dict]:
+    response = client.post("/v1/loyalty", json={"cases": cases})
+    assert response.status_code == 200, response.text
+    return response.json()["results"]
+
+
+def test_loyalty_of_records(client):
+    helped = {"id": "a", "cues": {"redress": ["refund", "voucher"], "apology": "given"}, "severity": 1}
+    ignored = {"id": "b", "cues": {"contact": "none"}, "severity": 1, "failure": True, "tenure": None, "valence": -0.5}
+    good, bad = loyalty_of(client, helped, ignored)
+    assert (good["id"], good["fit"], bad["id"], bad["fit"]) == ("a", "conduct", "b", "full")
+    assert good["low"] <= good["index"] <= good["high"]
+    assert good["index"] > 50 > bad["index"]
+    assert sum(e["contribution"] for e in good["evidence"]) == pytest.approx(good["index"])
+    assert {tuple(e) for e in good["evidence"]} == {("feature", "contribution")}
+    assert "redress:refund" in {e["feature"] for e in good["evidence"]}
+    assert good["coverage"] == 2 / 8
+    assert "contact" in good["missing"]
+    assert "contact" not in bad["missing"]
+
+
+def test_without_valence_the_conduct_fit_answers(client):
+    case = {"cues": {"redress": "refund"}, "severity": 1}
+    (conduct,), (neutral,), (happy,) = (loyalty_of(client, {**case, "valence": v}) for v in (None, 0.0, 0.9))
+    assert (conduct["fit"], neutral["fit"]) == ("conduct", "full")
+    assert conduct["index"] == conduct["index_conduct"] == happy["index_conduct"]
+    assert "valence" not in {e["feature"] for e in conduct["evidence"]}
+    assert happy["index"] > neutral["index"]
+
+
+@pytest.mark.parametrize(
+    ("case", "code", "field", "expected"),
+    [
+        ({"cues": {"apologies": "given"}, "severity": 1}, "unknown_cue", "cases.1.cues", "apology"),
+        ({"cues": {"apology": "yes"}, "severity": 1}, "unknown_value", "cases.1.cues.apology", "given, hollow, absent"),
+        ({"cues": {"apology": ["given", "absent"]}, "severity": 1}, "contradiction", "cases.1.cues.apology", "one of"),
+        ({"cues": {"redress": ["refund", "refused"]}, "severity": 1}, "contradiction", "cases.1.cues.redress", "alone"),
+        ({"severity": 2, "failure": False}, "contradiction", "cases.1.failure, severity", "severity 0"),
+        ({"cues": {"apology": 3}, "severity": 1}, "string_type", "cases.1.cues.apology.str", "string"),
+        ({"severity": 4}, "less_than_equal", "cases.1.severity", "3"),
+        ({"severity": "1"}, "float_type", "cases.1.severity", "number"),
+        ({"severity": 1, "valence": -2}, "greater_than_equal", "cases.1.valence", "-1"),
+        ({"severity": 1, "tenure": 1}, "bool_type", "cases.1.tenure", "boolean"),
+        ({"severity": 1, "text": "great"}, "extra_forbidden", "cases.1.text", "permitted"),
+        ({}, "missing", "cases.1.severity", "required"),
+        (None, "model_type", "cases.1", "LoyaltyCase"),
+        ("great", "model_type", "cases.1", "LoyaltyCase"),
+    ],
+)
+def test_a_bad_case_gets_an_error_in_its_place(client, case, code, field, expected):
+    fine = {"severity": 0}
+    first, bad, last = loyalty_of(client, fine, case, fine)
+    assert first["index"] == last["index"]
+    assert set(bad) == {"error"}
+    assert (bad["error"]["code"], bad["error"]["field"]) == (code, field)
+    assert expected in bad["error"]["expected"]
+
+
+def test_at_most_a_thousand_cases(client):
+    assert len(loyalty_of(client, *[{"severity": 1}] * 1000)) == 1000
+    error = error_of(client.post("/v1/loyalty", json={"cases": [{"severity": 1}] * 1001}), 422)
+    assert (error["code"], error["field"]) == ("too_long", "cases")
+
+
+def test_what_was_scored_is_counted():
+    workers = []
+
+    class Fake(Amends.inner):
+        def load_scorer(self, settings: Settings) -> Scorer:
+            workers.append(self)
+            return fake_scorer()
+
+    thread = {
+        "id": "t",
+        "utterances": [
+            {"id": "1", "text": "They sent a refund and were sorry, great.", "author": "Ines"},
+            {"id": "2", "text": "?!", "author": "Omar"},
+            {"id": "3", "text": "Ein Tisch steht in der Küche und wartet auf den Kundendienst.", "author": "Udo"},
+        ],
+    }
+    with TestClient(served(Fake).to_asgi()) as client:
+        (report,) = client.post("/v1/score", json={"thread": thread}).json()["reports"]
+        client.post("/v1/sentiment", json={"texts": ["great", "awful", None, ""]})
+        client.post("/v1/loyalty", json={"cases": [{"severity": 1}, {"severity": 9}]})
+    counts = {
+        (sample.name.removeprefix("amends_").removesuffix("_total"), *sample.labels.values()): sample.value
+        for family in workers[0].metrics.registry.collect()
+        for sample in family.samples
+        if not sample.name.endswith("_created")
+    }
+    assert counts["texts", "scored"] == counts["texts", "failed"] == 2
+    assert counts["utterances", "scored"] == 2
+    assert counts["sentiment", "positive"] == 2
+    assert counts["cases", "failed"] == 1
+    statuses = [case["status"] for case in report["cases"]]
+    assert counts["cases", "ok"] == statuses.count("ok") + 1
+    reasons = {label: n for (name, label, *_), n in counts.items() if name == "abstentions"}
+    assert sum(reasons.values()) == len(statuses) - statuses.count("ok") >= 1
+    assert set(reasons) <= {*ROLES, "no_words", "low_evidence", "out_of_domain"}
+
+
+def test_metrics_table_is_true():
+    families = list(ScoringMetrics(BundleInfo("1", "0" * 64)).registry.collect())
+    names = [f.name + ("_total" if f.type == "counter" else "") for f in families]
+    assert re.findall(r"^\| `(amends_\w+)` \|", DOCS, re.MULTILINE) == names
+
+
+def test_model_says_what_answers(client):
+    body = client.get("/v1/model").json()
+    assert (body["version"], body["digest"], body["base"], body["figures"]) == ("fake", "0" * 64, None, None)
+    assert (body["limits"]["texts"], body["limits"]["body_bytes"], body["limits"]["languages"]) == (
+        1000,
+        20 * 2**20,
+        ["en"],
+    )
+    assert body["cues"] == {name: list(values) for name, values in CUES.items()}
+    assert body["labels"]["band"] == ["advocate", "retained", "ambivalent", "at_risk"]
+    assert error_of(client.post("/v1/model", json={}), 405)["expected"] in ("GET, HEAD", "HEAD, GET")
+
+
+@pytest.mark.skipif(not (RELEASED / "figures.json").is_file(), reason="model/released holds no bundle with figures")
+def test_model_has_the_figures_of_its_own_bundle():
+    meta = manifest(RELEASED)
+    answer = about(BundleInfo(meta["version"], bundle_digest(meta["files"])), Settings())
+    assert (answer.base, answer.created) == (meta["base"], meta["created"])
+    assert answer.figures is not None
+    assert 0.5 < answer.figures["sentiment"]["tweeteval_test"]["macro_f1"] < 1
+    assert set(answer.figures) == {"sentiment", "conduct", "loyalty"}
+    assert about(BundleInfo("other", "1" * 64), Settings()).figures is None
+
+
+@pytest.mark.parametrize(
+    ("figures", "expected"),
+    [
+        ({}, {}),
+        ({"conduct": {"documents": 9, "micro_f1": 0.5}}, {"conduct": {"documents": 9, "micro_f1": 0.5}}),
+        (None, None),
+    ],
+)
+def test_model_of_a_bundle_with_few_figures(tmp_path, figures, expected):
+    path = tmp_path / "figures.json"
+    path.write_text(json.dumps(figures or {}))
+    files = {"figures.json": file_digest(path) if figures is not None else "0" * 64}
+    (tmp_path / "bundle.json").write_text(json.dumps({"version": "2", "base": "own", "files": files}))
+    answer = about(BundleInfo("2", bundle_digest(files)), Settings(bundle=tmp_path))
+    assert (answer.base, answer.created, answer.figures) == ("own", None, expected)
 
 
 def test_sentiment_keeps_order_and_isolates_bad_items(client):
@@ -300,7 +488,7 @@ def test_timeout_is_504_and_ends_the_work(monkeypatch):
     assert scorer.calls == 2
 
 
-OURS = ["Admission", "Deadline", "BodyLimit", "ContextMiddleware"]
+OURS = ["SecurityHeaders", "Admission", "Deadline", "BodyLimit", "ContextMiddleware"]
 
 
 @pytest.mark.parametrize(
@@ -334,14 +522,14 @@ def test_docs_pages_load_nothing_from_elsewhere(client):
 def test_openapi_examples_run_as_they_are(client):
     document = client.get("/docs.json").json()
     posts = {path: item["post"] for path, item in document["paths"].items() if "post" in item}
-    assert set(posts) == {"/v1/score", "/v1/sentiment"}
+    assert set(posts) == POSTS
     for path, operation in posts.items():
         examples = operation["requestBody"]["content"]["application/json"]["examples"]
         assert examples
         for example in examples.values():
             assert client.post(path, json=example["value"]).status_code == 200
         assert operation["summary"]
-        assert {"200", "400", "413", "415", "422", "429", "500", "504"} == set(operation["responses"])
+        assert {"200", "400", "401", "413", "415", "422", "429", "500", "504"} == set(operation["responses"])
 
 
 def test_openapi_references_resolve(client):
@@ -350,10 +538,13 @@ def test_openapi_references_resolve(client):
     schemas = json.loads(document)["components"]["schemas"]
     assert names <= set(schemas)
     assert "Failure" in names
+    bodies = ("ScoreRequest", "SentimentRequest", "ReadRequest", "LoyaltyRequest", "Limits", "Problem")
+    described = {name: schemas[name] for name in bodies}
+    described["case"] = schemas["LoyaltyRequest"]["properties"]["cases"]["items"]
     undescribed = [
-        f"{n}.{p}"
-        for n in ("ScoreRequest", "SentimentRequest", "Problem")
-        for p, v in schemas[n]["properties"].items()
+        f"{name}.{p}"
+        for name, schema in described.items()
+        for p, v in schema["properties"].items()
         if "description" not in v
     ]
     assert undescribed == []
@@ -361,14 +552,14 @@ def test_openapi_references_resolve(client):
 
 def test_curl_lines_of_the_docs_run(client):
     calls = re.findall(r"^curl -s localhost:3000(/\S+) .*? -d '(.*?)'$", DOCS, re.MULTILINE | re.DOTALL)
-    assert {path for path, _ in calls} == {"/v1/score", "/v1/sentiment"}
+    assert {path for path, _ in calls} == POSTS
     for path, body in calls:
         assert client.post(path, content=body.encode(), headers=JSON).status_code == 200
 
 
 def test_settings_table_is_true():
     rows = [
-        f"| `{variable(name)}` | {'unset' if f.default is None else f.default} | {f.description} |"
+        f"| `{variable(name)}` | {'unset' if f.default is None else str(f.default).lower()} | {f.description} |"
         for name, f in Settings.model_fields.items()
     ]
     assert re.findall(r"^\| `AMENDS_.*$", DOCS, re.MULTILINE) == rows

@@ -1,6 +1,9 @@
 """A real server in processes of its own."""
 
+import hashlib
+import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -110,6 +113,45 @@ def test_metrics_count_known_paths_only(server):
     counted = 'bentoml_service_request_total{endpoint="/v1/sentiment",http_response_code="200"'
     assert counted in metrics
     assert "/made/up/path" not in metrics
+
+
+@pytest.mark.slow
+def test_own_metrics_and_the_dashboard_that_shows_them(tmp_path):
+    # The last author says nothing about the company, so that one case has no full estimate.
+    said = ["Great kettle, they sent a refund.", "Awful, they ignored me.", "Der Tisch steht in der Küche und wartet."]
+    thread = {"utterances": [{"text": text, "author": f"author {i}"} for i, text in enumerate(said)]}
+    with fake_server(tmp_path, workers=min(2, cores())) as server:
+        for _ in range(4):
+            sentiment(server, "great", "awful", "")
+            assert httpx.post(server.url + "/v1/score", json={"thread": thread}, timeout=30).status_code == 200
+        cases = {"cases": [{"cues": {"redress": "refund"}, "severity": 1}, {"severity": 9}]}
+        assert httpx.post(server.url + "/v1/loyalty", json=cases, timeout=30).status_code == 200
+        text = httpx.get(server.url + "/metrics").text
+    for line in (
+        'amends_texts_total{outcome="scored"} 8.0',
+        'amends_texts_total{outcome="failed"} 4.0',
+        'amends_cases_total{status="failed"} 1.0',
+        f'amends_bundle_info{{digest="{"0" * 64}",version="fake"}} 1.0',
+    ):
+        assert line in text.splitlines(), text
+    dashboard = json.loads((ROOT / "docs/grafana.json").read_text("utf-8"))
+    queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    used = {name for query in queries for name in re.findall(r"\b(?:amends|bentoml)_\w+", query)}
+    known = dict.fromkeys(re.findall(r"^(\w+)(?:\{| )", text, re.MULTILINE))
+    assert used <= set(known)
+    assert {name for name in known if name.startswith("amends_")} <= used
+
+
+@pytest.mark.slow
+def test_keys_close_the_server_and_its_metrics(tmp_path):
+    digest = hashlib.sha256(b"letmein").hexdigest()
+    bearer = {"Authorization": "Bearer letmein"}
+    with fake_server(tmp_path, AMENDS_API_KEYS=f"crm:read:{digest}", AMENDS_METRICS_OPEN="false") as server:
+        assert sentiment(server, "great").status_code == 401
+        for path in ("/metrics", "/v1/model"):
+            assert httpx.get(server.url + path).json()["error"]["code"] == "missing_key"
+            assert httpx.get(server.url + path, headers=bearer).status_code == 200
+        assert httpx.get(server.url + "/livez").status_code == 200
 
 
 @pytest.mark.slow

@@ -1,0 +1,73 @@
+"""What a worker counts of its own for Prometheus: what it scored and what came out, with few and fixed labels."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from model.types import BundleInfo, Case, Report
+
+NO_WORDS: Final = "no_words"
+PREFIX: Final = "amends_"
+
+
+class ScoringMetrics:
+    """Counters of one worker. Every label takes its values from the codebook or from a fixed list."""
+
+    def __init__(self, info: BundleInfo) -> None:
+        # Only now: prometheus_client decides on import whether several workers share their counts, and BentoML sets
+        # the folder for that when it starts a worker.
+        from prometheus_client import CollectorRegistry, Counter, Gauge
+
+        # Of its own, because one process may hold several services; /metrics adds up the workers' files.
+        self.registry = CollectorRegistry()
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(PREFIX + name, text, labels, registry=self.registry)
+
+        self._texts = counter("texts", "Texts sent to /v1/sentiment", "outcome")
+        self._utterances = counter("utterances", "Utterances sent to /v1/score", "outcome")
+        self._sentiment = counter("sentiment", "Texts and utterances by sentiment", "label")
+        self._cases = counter("cases", "Cases of /v1/score and /v1/loyalty by status", "status")
+        self._bands = counter("bands", "Cases with an estimate by band", "band")
+        self._abstentions = counter("abstentions", "Cases without a full estimate by reason", "reason")
+        bundle = Gauge(
+            PREFIX + "bundle_info",
+            "1 for the bundle that answers",
+            ("version", "digest"),
+            registry=self.registry,
+            multiprocess_mode="livemax",
+        )
+        bundle.labels(info.version, info.digest).set(1)
+
+    def texts(self, labels: Iterable[str | None]) -> None:
+        """Counts texts by their sentiment; None where a text could not be scored."""
+        for label in labels:
+            self._texts.labels("scored" if label else "failed").inc()
+            if label:
+                self._sentiment.labels(label).inc()
+
+    def report(self, report: Report) -> None:
+        """Counts what one thread holds."""
+        self._utterances.labels("dropped").inc(len(report.dropped))
+        for one in report.utterances:
+            self._utterances.labels("scored" if one.sentiment else NO_WORDS).inc()
+            if one.sentiment:
+                self._sentiment.labels(one.sentiment.label).inc()
+        for case in report.cases:
+            self._cases.labels(case.status).inc()
+            if case.loyalty:
+                self._bands.labels(case.loyalty.band).inc()
+            if case.status != "ok":
+                self._abstentions.labels(_reason(case)).inc()
+
+    def record(self, band: str | None) -> None:
+        """Counts one case of /v1/loyalty by its band; None where it could not be used."""
+        self._cases.labels("ok" if band else "failed").inc()
+        if band:
+            self._bands.labels(band).inc()
+
+
+def _reason(case: Case) -> str:
+    """The reason in one word: the case's own reason is a sentence, and sentences have no end."""
+    if case.status != "abstain":
+        return case.status
+    return case.role if case.role != "customer" else NO_WORDS

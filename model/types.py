@@ -48,6 +48,7 @@ class Utterance:
 
     parent: id of the utterance that it answers, None for the post itself. time: ISO 8601 where it was known.
     flags: what a reader or cleaner noted, such as "post_author", "merged:2", "quoted", "language:de", "truncated".
+    place: where it stands in its source, in words, such as "line 12" or "comment 3 of 10, #comment-2101".
     """
 
     id: str
@@ -58,6 +59,7 @@ class Utterance:
     time: str | None = None
     votes: int | None = None
     flags: tuple[str, ...] = ()
+    place: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ _LEAST_SECONDS: Final = 1e8
 _MOST_SECONDS: Final = 1e11
 """Numbers between are seconds since 1970; greater ones are milliseconds."""
 _NUMBER: Final = re.compile(r"\d{9,13}(?:\.\d{1,9})?")
+_LONGEST_PATH: Final = 120
 _GONE: Final = frozenset({"[deleted]", "[removed]", "[deleted by user]"})
 
 
@@ -42,6 +43,29 @@ class Piece:
 
     thread: str | None
     content: Head | Utterance
+
+
+def at(where: str, path: str = "") -> str:
+    """Where something stands, in words: of "line 3: [1]: " and ".items[2]" it makes "line 3, [1].items[2]"."""
+    outer = where.removesuffix(": ").replace(": ", ", ")
+    path = path.lstrip(".")
+    if not outer or not path:
+        return outer or path or "top level"
+    return f"{outer}{'.' if outer.endswith(']') else ', '}{path}"
+
+
+def placed(pieces: Iterable[Piece], where: str) -> Iterator[Piece]:
+    """The pieces of a record that stands at `where` ("line 3: "); within it, at the path that a piece has as place."""
+    number = 0
+    for piece in pieces:
+        one = piece.content
+        if isinstance(one, Utterance):
+            number += 1
+            path = one.place or ""
+            # Nobody follows the path to the fortieth answer to an answer.
+            path = path if len(path) <= _LONGEST_PATH else f"entry {number}"
+            piece = Piece(piece.thread, replace(one, place=at(where, path)))
+        yield piece
 
 
 def thread_of(key: str, pieces: Iterable[Head | Utterance], adapter: str, brand: str | None = None) -> Thread | None:
@@ -214,7 +238,7 @@ def _stored(piece: Piece) -> tuple[str | None, str | None, str | None, str]:
     if isinstance(one, Head):
         return piece.thread, None, None, json.dumps((one.title, one.url, one.claimed, one.absent, one.warnings))
     who = (one.author.name, one.author.url) if one.author else None
-    body = (one.id, one.text, one.kind, one.parent, who, one.time, one.votes, one.flags)
+    body = (one.id, one.text, one.kind, one.parent, who, one.time, one.votes, one.flags, one.place)
     return piece.thread, one.id, one.parent, json.dumps(body)
 
 
@@ -223,8 +247,8 @@ def _restored(body: str) -> Head | Utterance:
     if len(values) == 5:
         title, url, claimed, absent, warnings = values
         return Head(title, url, claimed, absent, tuple(warnings))
-    key, text, kind, parent, who, when, votes, flags = values
-    return Utterance(key, text, kind, parent, Author(*who) if who else None, when, votes, tuple(flags))
+    key, text, kind, parent, who, when, votes, flags, place = values
+    return Utterance(key, text, kind, parent, Author(*who) if who else None, when, votes, tuple(flags), place)
 
 
 def plain(text: object, *, keep_lines: bool = False) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from model.authors import author_keys
 from model.bundle import Bundle, load_bundle
 from model.case import TextReading, case_features
-from model.clean import clean, language
+from model.clean import clean, clean_threads, language
 from model.codebook import SENTIMENT
 from model.encoder import States, encode_texts
 from model.roles import RoleDecision, decide_role
@@ -16,6 +16,7 @@ from model.segment import TokenizedText, tokenize
 from model.types import (
     BundleInfo,
     Case,
+    Cleaned,
     Cue,
     Dropped,
     LoyaltyEstimate,
@@ -101,21 +102,36 @@ class Scorer:
 
     def score(self, thread: Thread) -> Report:
         """Cleans the thread, reads every utterance that is kept, and estimates the loyalty of each customer."""
-        cleaned = clean(thread)
-        kept = cleaned.thread.utterances
+        return self._report(clean(thread))
+
+    def score_together(self, threads: Sequence[Thread]) -> list[Report]:
+        """A report for each thread, in order; what repeats another of these threads has a flag "copy:...".
+
+        See model.clean.clean_threads for the flags and for InputError "too_many".
+        """
+        return list(self.iter_together(threads))
+
+    def iter_together(self, threads: Sequence[Thread]) -> Iterator[Report]:
+        """As score_together, each report as soon as it is there; all threads are cleaned before the first."""
+        cleaned, _ = clean_threads(threads)
+        return map(self._report, cleaned)
+
+    def _report(self, cleaned: Cleaned) -> Report:
+        thread = cleaned.thread
+        kept = thread.utterances
         scored = dict(zip((u.id for u in kept), self.read_texts([u.text for u in kept]), strict=True))
         subject = " ".join(filter(None, (thread.title, thread.url, *(u.text for u in kept if u.kind == "post"))))
         cases = [self._case(group, scored, thread.brand, subject) for group in by_author(kept)]
         roles = {uid: case.role for case in cases for uid in case.utterances}
         utterances = [_scored_utterance(u, scored[u.id], roles) for u in kept]
         return Report(
-            thread=cleaned.thread,
+            thread=thread,
             utterances=tuple(utterances),
             dropped=cleaned.dropped,
             cases=(*cases, *spam_cases(cleaned.dropped)),
             summary=summarise(utterances, cases),
             bundle=self.info,
-            warnings=cleaned.thread.warnings,
+            warnings=thread.warnings,
         )
 
     def _encoded(self, texts: Sequence[str]) -> Iterator[tuple[list[TokenizedText], list[States]]]:
@@ -175,6 +191,7 @@ class Scorer:
             failure=max(worst.failure, key=worst.failure.__getitem__),
             severity=int(max(worst.severity, key=worst.severity.__getitem__)),
             loyalty=loyalty,
+            role_probability=decision.probability,
         )
 
     def _judged(

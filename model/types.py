@@ -253,6 +253,7 @@ class Case:
     """One author's case: who, what was read in their utterances, and the loyalty estimate (None unless customer).
 
     role_reason: why the author has the role. utterances: ids. failure, severity: the most likely ones.
+    role_probability: how likely the role is, in [0, 1]; 1 where it is no estimate: spam, or marked so by the page.
     """
 
     author: str
@@ -267,6 +268,7 @@ class Case:
     failure: str | None = None
     severity: int | None = None
     loyalty: LoyaltyEstimate | None = None
+    role_probability: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

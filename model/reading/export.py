@@ -54,20 +54,6 @@ def at(where: str, path: str = "") -> str:
     return f"{outer}{'.' if outer.endswith(']') else ', '}{path}"
 
 
-def placed(pieces: Iterable[Piece], where: str) -> Iterator[Piece]:
-    """The pieces of a record that stands at `where` ("line 3: "); within it, at the path that a piece has as place."""
-    number = 0
-    for piece in pieces:
-        one = piece.content
-        if isinstance(one, Utterance):
-            number += 1
-            path = one.place or ""
-            # Nobody follows the path to the fortieth answer to an answer.
-            path = path if len(path) <= _LONGEST_PATH else f"entry {number}"
-            piece = Piece(piece.thread, replace(one, place=at(where, path)))
-        yield piece
-
-
 def thread_of(key: str, pieces: Iterable[Head | Utterance], adapter: str, brand: str | None = None) -> Thread | None:
     """The pieces of one thread as a Thread, None where there is no utterance.
 
@@ -181,10 +167,13 @@ class Grouper:
             "CREATE TABLE piece (seq INTEGER PRIMARY KEY, thread TEXT, id TEXT, parent TEXT, body TEXT); BEGIN;"
         )
 
-    def extend(self, pieces: Iterable[Piece]) -> int:
-        """Keeps pieces, and says how many there were."""
+    def extend(self, pieces: Iterable[Piece], where: str | None = None) -> int:
+        """Keeps pieces, and says how many there were.
+
+        where: the place of the record that they were made of, such as "line 3: ", if their own are paths within it.
+        """
         cursor = self._base.executemany(
-            "INSERT INTO piece (thread, id, parent, body) VALUES (?, ?, ?, ?)", map(_stored, pieces)
+            "INSERT INTO piece (thread, id, parent, body) VALUES (?, ?, ?, ?)", _stored(pieces, where)
         )
         return max(cursor.rowcount, 0)
 
@@ -233,13 +222,22 @@ def _find_threads(base: sqlite3.Connection) -> None:
     )
 
 
-def _stored(piece: Piece) -> tuple[str | None, str | None, str | None, str]:
-    one = piece.content
-    if isinstance(one, Head):
-        return piece.thread, None, None, json.dumps((one.title, one.url, one.claimed, one.absent, one.warnings))
-    who = (one.author.name, one.author.url) if one.author else None
-    body = (one.id, one.text, one.kind, one.parent, who, one.time, one.votes, one.flags, one.place)
-    return piece.thread, one.id, one.parent, json.dumps(body)
+def _stored(pieces: Iterable[Piece], where: str | None) -> Iterator[tuple[str | None, str | None, str | None, str]]:
+    number = 0
+    for piece in pieces:
+        one = piece.content
+        if isinstance(one, Head):
+            body = json.dumps((one.title, one.url, one.claimed, one.absent, one.warnings))
+            yield piece.thread, None, None, body
+            continue
+        number += 1
+        place = one.place
+        if where is not None:
+            # Nobody follows the path to the fortieth answer to an answer.
+            place = at(where, f"entry {number}" if len(place or "") > _LONGEST_PATH else place or "")
+        who = (one.author.name, one.author.url) if one.author else None
+        body = json.dumps((one.id, one.text, one.kind, one.parent, who, one.time, one.votes, one.flags, place))
+        yield piece.thread, one.id, one.parent, body
 
 
 def _restored(body: str) -> Head | Utterance:

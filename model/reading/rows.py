@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from model.reading.bytes import load_json
-from model.reading.export import Grouper, Head, Piece, at, author, iso_time, known, number, placed
+from model.reading.export import Grouper, Head, Piece, at, author, iso_time, known, number
 from model.reading.json import thread_from_dict
 from model.reading.objects import SHAPES, shape_of
 from model.reading.stream import Limits, Notes, lines, reader_of
@@ -231,11 +231,11 @@ def read_json_values(
                     yield table.single(value, index, where)
                 else:
                     text = own == "text"
-                    pieces = table.pieces(value, index, where) if text else placed(SHAPES[own](value), where)
+                    pieces = table.pieces(value, index, where) if text else SHAPES[own](value)
                     if own not in groupers:
                         groupers[own] = Grouper("table" if text else own, table.brand)
                     # A list ("kind") may well be empty, a record may not.
-                    if not groupers[own].extend(pieces) and "kind" not in value:
+                    if not groupers[own].extend(pieces, None if text else where) and "kind" not in value:
                         raise _no_record(table.name, where, own, value)
             except InputError as error:
                 notes.add(error)

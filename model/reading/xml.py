@@ -14,7 +14,7 @@ from typing import IO, Final
 
 from lxml import etree
 
-from model.reading.export import Head, Piece, author, grouped, iso_time, known, placed, plain, thread_of
+from model.reading.export import Head, Piece, author, grouped, iso_time, known, plain, thread_of
 from model.reading.stream import Limits, Notes, too_long
 from model.types import Author, InputError, Kind, Thread, Utterance
 
@@ -291,9 +291,9 @@ def _wxr(chunks: Iterator[str], reader: _Parser, brand: str | None) -> Iterator[
             fields.get("post_id") or fields.get("link") or f"line-{record.line}",
             [
                 Head(title=plain(fields.get("title")) or None, url=fields.get("link") or None),
-                *(replace(one, place=record.place) for one in _wxr_post(fields, names, bool(comments))),
+                *_wxr_post(fields, names, bool(comments), record.place),
                 *(
-                    replace(_wxr_comment(_fields(one), fields, names), place=f"{record.place}, comment {number}")
+                    _wxr_comment(_fields(one), fields, names, f"{record.place}, comment {number}")
                     for number, one in comments
                 ),
             ],
@@ -320,7 +320,7 @@ def _item(record: Record, reader: _Parser) -> tuple[etree._Element | None, list[
     return item, [(number, one) for number, one in enumerate(parsed, 1) if one is not None]
 
 
-def _wxr_post(fields: dict[str, str], names: dict[str, str], answered: bool) -> list[Utterance]:
+def _wxr_post(fields: dict[str, str], names: dict[str, str], answered: bool, place: str) -> list[Utterance]:
     """The item as the post; menu entries and pictures are none, unless somebody commented on them."""
     text = plain(fields.get("encoded"), keep_lines=True)
     if not text or (fields.get("post_type", "post") not in ("post", "page") and not answered):
@@ -328,10 +328,10 @@ def _wxr_post(fields: dict[str, str], names: dict[str, str], answered: bool) -> 
     login = fields.get("creator", "")
     when, flags = _gmt(fields, "post_date_gmt", "post_date", "pubDate")
     key = f"post-{fields.get('post_id') or '1'}"
-    return [Utterance(key, text, "post", None, author(names.get(login) or login), when, None, flags)]
+    return [Utterance(key, text, "post", None, author(names.get(login) or login), when, None, flags, place)]
 
 
-def _wxr_comment(fields: dict[str, str], item: dict[str, str], names: dict[str, str]) -> Utterance:
+def _wxr_comment(fields: dict[str, str], item: dict[str, str], names: dict[str, str], place: str) -> Utterance:
     kind = fields.get("comment_type", "")
     approved = fields.get("comment_approved", "1")
     status = {"0": "unapproved", "hold": "unapproved", "spam": "spam", "trash": "deleted", "post-trashed": "deleted"}
@@ -351,6 +351,7 @@ def _wxr_comment(fields: dict[str, str], item: dict[str, str], names: dict[str, 
         author=who,
         time=when,
         flags=(*(["post_author"] if by_post_author else []), *filter(None, [status.get(approved)]), *flags),
+        place=place,
     )
 
 
@@ -373,7 +374,7 @@ def _disqus(chunks: Iterator[str], reader: _Parser) -> Iterator[Piece]:
         own = _attribute(element, "id")
         if record.tag == "thread":
             heads.add(hash(own))
-            yield from placed(_disqus_thread(own or fields.get("id") or "none", element, fields), record.place)
+            yield from _disqus_thread(own or fields.get("id") or "none", element, fields, record.place)
             continue
         thread = _attribute(_child(element, "thread"), "id") or "none"
         if hash(thread) not in heads:
@@ -395,13 +396,13 @@ def _disqus(chunks: Iterator[str], reader: _Parser) -> Iterator[Piece]:
         )
 
 
-def _disqus_thread(key: str, element: etree._Element, fields: dict[str, str]) -> Iterator[Piece]:
+def _disqus_thread(key: str, element: etree._Element, fields: dict[str, str], place: str) -> Iterator[Piece]:
     warnings = ("the thread is marked as deleted",) if fields.get("isDeleted") == "true" else ()
     yield Piece(key, Head(title=plain(fields.get("title")) or None, url=fields.get("link") or None, warnings=warnings))
     text = plain(fields.get("message"))
     if text:
         when, flags = iso_time(fields.get("createdAt"), utc=True)
-        post = Utterance(f"thread-{key}", text, "post", None, _disqus_author(element), when, None, flags)
+        post = Utterance(f"thread-{key}", text, "post", None, _disqus_author(element), when, None, flags, place)
         yield Piece(key, post)
 
 

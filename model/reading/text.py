@@ -114,8 +114,8 @@ def _located(utterances: Sequence[Utterance], lines: Sequence[_Line]) -> tuple[U
             first = normal_space(one.text.split("\n", 1)[0])
             there = numbers.get(first)
             number = there.pop() if there else None
-            if number is None and "boilerplate" not in one.flags:
-                # What was cut out of a longer line, such as a quotation.
+            if number is None:
+                # What was cut out of a longer line, such as a quotation or the description of a picture: few a page.
                 number = next((line.number for line in lines if first in line.text), None)
             place = f"line {number}" if number else "the text"
         result.append(replace(one, place=place))

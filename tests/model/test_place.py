@@ -67,6 +67,15 @@ def test_the_same_furniture_twice_stands_on_two_lines() -> None:
     assert marked == ["line 3", "line 7"]
 
 
+def test_what_is_cut_out_of_a_line_stands_on_that_line() -> None:
+    content = (
+        "The lamp of Brill\n\nlamp on a desk 640x480 The lamp of Brill The lamp broke after a day, and nobody at Brill "
+        "wrote back to me about it, although I asked them three times for a new one.\n"
+    )
+    found = {u.id: u.place for u in read(content, format="text")[0].utterances}
+    assert found == {"post": "line 3", "boilerplate-1": "line 3"}
+
+
 def test_a_row_of_csv_begins_on_its_first_line() -> None:
     content = 'id,text\n1,"One\n\nmore."\n2,Two.\n\n3,"Three\nand on."\n'
     threads = read(content, name="a.csv")

@@ -8,7 +8,7 @@ from pathlib import Path
 from model.authors import author_keys
 from model.bundle import Bundle, load_bundle
 from model.case import TextReading, case_features
-from model.clean import clean, language
+from model.clean import clean, clean_threads, language
 from model.codebook import SENTIMENT
 from model.encoder import States, encode_texts
 from model.roles import RoleDecision, decide_role
@@ -17,6 +17,7 @@ from model.types import (
     BundleInfo,
     Case,
     CaseFeatures,
+    Cleaned,
     Cue,
     Dropped,
     LoyaltyEstimate,
@@ -104,12 +105,27 @@ class Scorer:
 
     def score(self, thread: Thread) -> Report:
         """Cleans the thread, reads every utterance that is kept, and estimates the loyalty of each customer."""
-        return self.score_cases(thread)[0]
+        return self._report(clean(thread))[0]
 
     def score_cases(self, thread: Thread) -> tuple[Report, tuple[CaseFeatures | None, ...]]:
         """The report, and what the loyalty head saw of each of its cases, in their order; None without an estimate."""
-        cleaned = clean(thread)
-        kept = cleaned.thread.utterances
+        return self._report(clean(thread))
+
+    def score_together(self, threads: Sequence[Thread]) -> list[Report]:
+        """A report for each thread, in order; what repeats another of these threads has a flag "copy:...".
+
+        See model.clean.clean_threads for the flags and for InputError "too_many".
+        """
+        return list(self.iter_together(threads))
+
+    def iter_together(self, threads: Sequence[Thread]) -> Iterator[Report]:
+        """As score_together, each report as soon as it is there; all threads are cleaned before the first."""
+        cleaned, _ = clean_threads(threads)
+        return (self._report(c)[0] for c in cleaned)
+
+    def _report(self, cleaned: Cleaned) -> tuple[Report, tuple[CaseFeatures | None, ...]]:
+        thread = cleaned.thread
+        kept = thread.utterances
         scored = dict(zip((u.id for u in kept), self.read_texts([u.text for u in kept]), strict=True))
         subject = " ".join(filter(None, (thread.title, thread.url, *(u.text for u in kept if u.kind == "post"))))
         cases = [self._case(group, scored, thread.brand, subject) for group in by_author(kept)]
@@ -117,13 +133,13 @@ class Scorer:
         utterances = [_scored_utterance(u, scored[u.id], roles) for u in kept]
         spam = spam_cases(cleaned.dropped)
         report = Report(
-            thread=cleaned.thread,
+            thread=thread,
             utterances=tuple(utterances),
             dropped=cleaned.dropped,
             cases=(*cases, *spam),
             summary=summarise(utterances, cases),
             bundle=self.info,
-            warnings=cleaned.thread.warnings,
+            warnings=thread.warnings,
         )
         features = [
             case_features([scored[uid].text_reading for uid in c.utterances]) if c.loyalty else None for c in cases
@@ -190,6 +206,7 @@ class Scorer:
             failure=max(worst.failure, key=worst.failure.__getitem__),
             severity=int(max(worst.severity, key=worst.severity.__getitem__)),
             loyalty=loyalty,
+            role_probability=decision.probability,
         )
 
     def _judged(

@@ -48,6 +48,7 @@ class Utterance:
 
     parent: id of the utterance that it answers, None for the post itself. time: ISO 8601 where it was known.
     flags: what a reader or cleaner noted, such as "post_author", "merged:2", "quoted", "language:de", "truncated".
+    place: where it stands in its source, in words, such as "line 12" or "comment 3 of 10, #comment-2101".
     """
 
     id: str
@@ -58,6 +59,7 @@ class Utterance:
     time: str | None = None
     votes: int | None = None
     flags: tuple[str, ...] = ()
+    place: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +253,7 @@ class Case:
     """One author's case: who, what was read in their utterances, and the loyalty estimate (None unless customer).
 
     role_reason: why the author has the role. utterances: ids. failure, severity: the most likely ones.
+    role_probability: how likely the role is, in [0, 1]; 1 where it is no estimate: spam, or marked so by the page.
     """
 
     author: str
@@ -265,6 +268,7 @@ class Case:
     failure: str | None = None
     severity: int | None = None
     loyalty: LoyaltyEstimate | None = None
+    role_probability: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

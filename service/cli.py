@@ -235,22 +235,22 @@ def _score(args: argparse.Namespace, load: Load) -> int:
 
     if args.html:
         check_output(args.html)
-    reports: list[Report] = []
+    threads: list[Thread] = []
     failed = False
-    scorer: Scorer | None = None
     for name in args.files:
         try:
-            threads = _threads(name, args.format, args.brand)
+            threads += _threads(name, args.format, args.brand)
         except (InputError, OSError, UnicodeError) as error:
             failed = True
             _say(error_line(error, name))
-            continue
-        # A model takes seconds to open: not before there is something to score.
-        scorer = scorer or load(args.bundle, threads=args.threads)
-        for thread in threads:
-            reports.append(scorer.score(thread))
-            if not args.json:
-                _print_text(reports[-1], first=len(reports) == 1)
+    from model.near_duplicates import MAX_TEXTS
+
+    reports: list[Report] = []
+    # A model takes seconds to open: not before there is something to score.
+    for report in compared(load(args.bundle, threads=args.threads), threads, MAX_TEXTS) if threads else ():
+        reports.append(report)
+        if not args.json:
+            _print_text(report, first=len(reports) == 1)
     if args.json:
         _print_json({"reports": [r.to_dict() for r in reports]})
     if args.html and reports:
@@ -276,6 +276,14 @@ def _advise(args: argparse.Namespace, load: Load) -> int:
     found = advise_threads(load(args.bundle, threads=args.threads), threads)
     _print_json(found) if args.json else print(advice_text(found, _width()), end="")
     return 0
+
+
+def compared(scorer: "Scorer", threads: Sequence[Thread], most: int) -> Iterator[Report]:
+    """Reports of threads that are compared with each other, unless they hold more than `most` utterances together."""
+    fits = sum(len(thread.utterances) for thread in threads) <= most
+    if not fits and len(threads) > 1:
+        _say(f"more than {most:,} texts: copies are looked for within each thread only")
+    return scorer.iter_together(threads) if fits and len(threads) > 1 else map(scorer.score, threads)
 
 
 def _read(args: argparse.Namespace) -> int:

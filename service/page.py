@@ -24,8 +24,10 @@ from service.present import (
     estimated,
     explain,
     feature_label,
+    flag_words,
     label_of,
     percent,
+    role_words,
     threaded,
 )
 
@@ -163,7 +165,8 @@ def environment() -> Environment:
         "words": lambda name: name.replace("_", " "),
         "signed": _signed,
     }
-    environment.globals |= {"count": count, "SEVERITIES": SEVERITIES}
+    words = {"count": count, "flag_words": flag_words, "role_words": role_words, "SEVERITIES": SEVERITIES}
+    environment.globals |= words
     return environment
 
 

@@ -30,6 +30,9 @@ FEATURES: Final = {
 }
 """Features of the loyalty head that are no cues."""
 
+COPIES: Final = {"exact": "same text as", "near": "nearly the same text as", "quote": "quotes"}
+"""Kinds of copies across threads, before the thread and the utterance that are repeated."""
+
 SEVERITIES: Final = ("no failure", "an inconvenience", "money or a day lost", "health, safety or a large loss")
 
 
@@ -133,6 +136,20 @@ def feature_label(feature: str) -> str:
         return FEATURES[feature]
     name, _, value = feature.partition(":")
     return cue_label(name, value or None)
+
+
+def role_words(case: Case) -> str:
+    """The role with its probability: "customer, 93 %"; without one where it is no estimate."""
+    return case.role if case.role_probability == 1 else f"{case.role}, {percent(case.role_probability)}"
+
+
+def flag_words(flag: str) -> str:
+    """A flag of an utterance in words: "post author", "merged: 2", "quotes page-3/comment-12"."""
+    name, _, value = flag.partition(":")
+    kind, _, of = value.partition(":")
+    if name == "copy" and kind in COPIES:
+        return f"{COPIES[kind]} {of}"
+    return f"{name.replace('_', ' ')}: {value}" if value else name.replace("_", " ")
 
 
 def percent(probability: float) -> str:

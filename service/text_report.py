@@ -15,8 +15,10 @@ from service.present import (
     estimated,
     explain,
     feature_label,
+    flag_words,
     label_of,
     percent,
+    role_words,
     threaded,
 )
 
@@ -87,6 +89,7 @@ def _customers(report: Report, width: int) -> Iterator[str]:
 
 def _customer(case: Case, loyalty: LoyaltyEstimate, width: int) -> Iterator[str]:
     yield from wrap(f"{case.author}: {BANDS[loyalty.band].lower()}", width, "  ")
+    yield from wrap(f"{role_words(case)}: {case.role_reason}", width, "    ", " " * 6)
     interval = f"80 % interval {loyalty.low:.0f} to {loyalty.high:.0f}"
     yield from wrap(
         f"index {loyalty.index:.0f} of 100 ({interval}; from conduct alone {loyalty.index_conduct:.0f})", width, "    "
@@ -146,7 +149,7 @@ def _others(report: Report, width: int) -> Iterator[str]:
     if not cases:
         yield "  nobody"
     for case in cases:
-        yield from wrap(f"{case.author}, {case.role}: {case.reason or case.role_reason}", width, "  ", "    ")
+        yield from wrap(f"{case.author}, {role_words(case)}: {case.reason or case.role_reason}", width, "  ", "    ")
 
 
 def _thread(report: Report, width: int) -> Iterator[str]:
@@ -163,7 +166,7 @@ def _utterance(placed: Placed, author: str, width: int) -> Iterator[str]:
     if scored.sentiment:
         label = scored.sentiment.label
         sentiment = f"{label} {percent(getattr(scored.sentiment, label))}"
-    facts = (utterance.kind, utterance.time or "", *utterance.flags)
+    facts = (utterance.kind, utterance.time or "", *map(flag_words, utterance.flags), utterance.place or "")
     who = f"{utterance.id} {author} ({scored.role}): {sentiment}"
     yield from wrap(", ".join((who, *filter(None, facts))), width, indent, indent + "  ")
     excerpt = textwrap.shorten(printable(utterance.text), EXCERPT, placeholder=" ...") or "(no text)"

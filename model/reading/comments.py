@@ -44,7 +44,7 @@ _NAME_END: Final = re.compile(
 
 @dataclass(slots=True)
 class Found:
-    """A comment as it was found, before ids and parents are settled."""
+    """A comment as it was found, before ids and parents are settled. path: where it stands in schema.org data."""
 
     node: LexborNode | None
     text: str
@@ -57,6 +57,7 @@ class Found:
     depth: int | None = None
     flags: list[str] = field(default_factory=list)
     parent_id: str | None = None
+    path: str = ""
 
 
 def find_comments(tree: LexborHTMLParser, html: str) -> tuple[str, float, list[Found], Layout | None]:
@@ -337,22 +338,24 @@ def _by_schema(html: str) -> list[Found]:
 def schema_items(data: object) -> list[Found]:
     """Comments, answers and reviews in schema.org data, with the place of the one that each is nested in."""
     found: list[Found] = []
-    stack: list[tuple[object, int | None]] = [(data, None)]
+    stack: list[tuple[object, int | None, str]] = [(data, None, "")]
     while stack:
-        value, parent = stack.pop()
+        value, parent, path = stack.pop()
         if isinstance(value, list):
-            stack.extend((one, parent) for one in reversed(value))
+            stack.extend((one, parent, f"{path}[{n}]") for n, one in reversed(list(enumerate(value))))
         elif isinstance(value, Mapping):
             properties = value.get("properties", value)
             kind = _schema_kind(value)
             if kind is not None and isinstance(properties, Mapping):
                 one = _schema_found(value, properties, kind)
                 if one is not None:
-                    one.parent = parent
+                    one.parent, one.path = parent, path
                     found.append(one)
                     parent = len(found) - 1
-            inner = properties.values() if isinstance(properties, Mapping) else []
-            stack.extend((one, parent) for one in reversed(list(inner)) if isinstance(one, list | Mapping))
+            inner = list(properties.items()) if isinstance(properties, Mapping) else []
+            stack.extend(
+                (one, parent, f"{path}.{name}") for name, one in reversed(inner) if isinstance(one, list | Mapping)
+            )
     return found
 
 

@@ -22,6 +22,7 @@ _LEAST_SECONDS: Final = 1e8
 _MOST_SECONDS: Final = 1e11
 """Numbers between are seconds since 1970; greater ones are milliseconds."""
 _NUMBER: Final = re.compile(r"\d{9,13}(?:\.\d{1,9})?")
+_LONGEST_PATH: Final = 120
 _GONE: Final = frozenset({"[deleted]", "[removed]", "[deleted by user]"})
 
 
@@ -42,6 +43,15 @@ class Piece:
 
     thread: str | None
     content: Head | Utterance
+
+
+def at(where: str, path: str = "") -> str:
+    """Where something stands, in words: of "line 3: [1]: " and ".items[2]" it makes "line 3, [1].items[2]"."""
+    outer = where.removesuffix(": ").replace(": ", ", ")
+    path = path.lstrip(".")
+    if not outer or not path:
+        return outer or path or "top level"
+    return f"{outer}{'.' if outer.endswith(']') else ', '}{path}"
 
 
 def thread_of(key: str, pieces: Iterable[Head | Utterance], adapter: str, brand: str | None = None) -> Thread | None:
@@ -157,10 +167,13 @@ class Grouper:
             "CREATE TABLE piece (seq INTEGER PRIMARY KEY, thread TEXT, id TEXT, parent TEXT, body TEXT); BEGIN;"
         )
 
-    def extend(self, pieces: Iterable[Piece]) -> int:
-        """Keeps pieces, and says how many there were."""
+    def extend(self, pieces: Iterable[Piece], where: str | None = None) -> int:
+        """Keeps pieces, and says how many there were.
+
+        where: the place of the record that they were made of, such as "line 3: ", if their own are paths within it.
+        """
         cursor = self._base.executemany(
-            "INSERT INTO piece (thread, id, parent, body) VALUES (?, ?, ?, ?)", map(_stored, pieces)
+            "INSERT INTO piece (thread, id, parent, body) VALUES (?, ?, ?, ?)", _stored(pieces, where)
         )
         return max(cursor.rowcount, 0)
 
@@ -209,13 +222,22 @@ def _find_threads(base: sqlite3.Connection) -> None:
     )
 
 
-def _stored(piece: Piece) -> tuple[str | None, str | None, str | None, str]:
-    one = piece.content
-    if isinstance(one, Head):
-        return piece.thread, None, None, json.dumps((one.title, one.url, one.claimed, one.absent, one.warnings))
-    who = (one.author.name, one.author.url) if one.author else None
-    body = (one.id, one.text, one.kind, one.parent, who, one.time, one.votes, one.flags)
-    return piece.thread, one.id, one.parent, json.dumps(body)
+def _stored(pieces: Iterable[Piece], where: str | None) -> Iterator[tuple[str | None, str | None, str | None, str]]:
+    number = 0
+    for piece in pieces:
+        one = piece.content
+        if isinstance(one, Head):
+            body = json.dumps((one.title, one.url, one.claimed, one.absent, one.warnings))
+            yield piece.thread, None, None, body
+            continue
+        number += 1
+        place = one.place
+        if where is not None:
+            # Nobody follows the path to the fortieth answer to an answer.
+            place = at(where, f"entry {number}" if len(place or "") > _LONGEST_PATH else place or "")
+        who = (one.author.name, one.author.url) if one.author else None
+        body = json.dumps((one.id, one.text, one.kind, one.parent, who, one.time, one.votes, one.flags, place))
+        yield piece.thread, one.id, one.parent, body
 
 
 def _restored(body: str) -> Head | Utterance:
@@ -223,8 +245,8 @@ def _restored(body: str) -> Head | Utterance:
     if len(values) == 5:
         title, url, claimed, absent, warnings = values
         return Head(title, url, claimed, absent, tuple(warnings))
-    key, text, kind, parent, who, when, votes, flags = values
-    return Utterance(key, text, kind, parent, Author(*who) if who else None, when, votes, tuple(flags))
+    key, text, kind, parent, who, when, votes, flags, place = values
+    return Utterance(key, text, kind, parent, Author(*who) if who else None, when, votes, tuple(flags), place)
 
 
 def plain(text: object, *, keep_lines: bool = False) -> str:

@@ -68,6 +68,8 @@ def read_html(html: str, *, name: str = "input", brand: str | None = None) -> Th
     if opening:
         author = opening.author
     posts, junk = _post(text, author or (Author(byline_name) if byline_name else None), when)
+    if opening and posts:
+        posts[0] = replace(posts[0], place=f"first item{_anchor(opening)}")
     root = "post" if posts else None
     comments = [u if u.parent else replace(u, parent=root) for u in comments]
     comments, more = _without_boilerplate(comments)
@@ -141,6 +143,7 @@ def _settle(found: Sequence[Found]) -> list[Utterance]:
         ids.append(base if counts[base] == 1 else f"{base}~{counts[base]}")
     parents = {own: None if one.parent is None else ids[one.parent] for own, one in zip(ids, found, strict=True)}
     parents |= dict.fromkeys(circular(parents))
+    word = "item" if any(one.kind == "post" for one in found) else "comment"
     return [
         Utterance(
             id=own,
@@ -151,9 +154,17 @@ def _settle(found: Sequence[Found]) -> list[Utterance]:
             time=one.time,
             votes=one.votes,
             flags=tuple(one.flags),
+            place=f"{word} {number} of {len(found)}{_anchor(one)}",
         )
-        for own, one in zip(ids, found, strict=True)
+        for number, (own, one) in enumerate(zip(ids, found, strict=True), 1)
     ]
+
+
+def _anchor(one: Found) -> str:
+    """How to find the element in the page."""
+    if one.node is None:
+        return " in the page's data"
+    return f", #{one.id}" if one.id and not re.search(r"\s", one.id) else ""
 
 
 def _without_boilerplate(comments: Sequence[Utterance]) -> tuple[list[Utterance], list[str]]:
@@ -167,7 +178,10 @@ def _without_boilerplate(comments: Sequence[Utterance]) -> tuple[list[Utterance]
 
 
 def _pieces(lines: Sequence[str]) -> list[Utterance]:
-    return [Utterance(f"boilerplate-{n}", line, "post", flags=("boilerplate",)) for n, line in enumerate(lines, 1)]
+    return [
+        Utterance(f"boilerplate-{n}", line, "post", flags=("boilerplate",), place="beside the text")
+        for n, line in enumerate(lines, 1)
+    ]
 
 
 def _prune(tree: LexborHTMLParser, found: Sequence[Found]) -> None:
@@ -242,10 +256,11 @@ def _post(text: str, author: Author | None, when: str | None) -> tuple[list[Utte
     text = "\n\n".join(paragraphs).strip()
     posts = []
     if text:
-        posts.append(Utterance("post", text, "post", author=author, time=when))
+        posts.append(Utterance("post", text, "post", author=author, time=when, place="the post"))
     if quoted:
         parent = "post" if text else None
-        posts.append(Utterance("quote-1", "\n\n".join(quoted), "quote", parent, quoted_by, flags=("quoted",)))
+        words = "\n\n".join(quoted)
+        posts.append(Utterance("quote-1", words, "quote", parent, quoted_by, flags=("quoted",), place="in the post"))
     return posts, [*junk, *promotion]
 
 

@@ -1,6 +1,7 @@
 """A thread as a JSON object, as the HTTP service and JSON-lines files hand it over, checked field by field."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final, cast, get_args
 
@@ -10,14 +11,15 @@ _KINDS: Final[tuple[str, ...]] = get_args(Kind)
 _THREAD_FIELDS: Final = frozenset(
     {"id", "url", "title", "brand", "claimed", "utterances", "adapter", "confidence", "warnings"}
 )
-_UTTERANCE_FIELDS: Final = frozenset({"id", "parent", "kind", "author", "time", "text", "votes", "flags"})
+_UTTERANCE_FIELDS: Final = frozenset({"id", "parent", "kind", "author", "time", "text", "votes", "flags", "place"})
 
 
 def thread_from_dict(data: Mapping[str, Any], *, where: str = "", brand: str | None = None) -> Thread:
     """A Thread from a JSON object; only `utterances` and each `text` are required.
 
     Fields: id, url, title, brand, claimed, adapter, confidence, warnings, utterances. Of an utterance: id, parent,
-    kind, author {name, url}, time, text, votes, flags. Missing ids are numbered. Without a kind, the first utterance
+    kind, author {name, url}, time, text, votes, flags, place. Missing ids are numbered, a missing place is that in this
+    object. Without a kind, the first utterance
     is the post and every other a comment on it. Fields that are not known are named in the thread's warnings. where:
     prefix of the field path in errors, such as "line 3: ". Raises InputError with the path of the field, such as
     "utterances[2].text".
@@ -99,6 +101,7 @@ def thread_to_dict(thread: Thread) -> dict[str, Any]:
                 "text": one.text,
                 "votes": one.votes,
                 "flags": list(one.flags),
+                "place": one.place,
             }
             for one in thread.utterances
         ],
@@ -140,6 +143,7 @@ def _utterance(row: Mapping[str, Any], path: str, index: int, taken: set[str]) -
         time=_time(row.get("time"), f"{path}.time"),
         votes=votes,
         flags=_flags(row.get("flags"), f"{path}.flags"),
+        place=_text(row, "place", f"{path}.") if "place" in row else path.replace(": ", ", "),
     )
 
 
@@ -252,9 +256,7 @@ def _under_the_post(utterances: list[Utterance], rows: Sequence[Mapping[str, Any
     if post is None:
         return utterances
     return [
-        Utterance(u.id, u.text, u.kind, post.id, u.author, u.time, u.votes, u.flags)
-        if u.parent is None and u.kind == "comment" and row.get("parent") is None
-        else u
+        replace(u, parent=post.id) if u.parent is None and u.kind == "comment" and row.get("parent") is None else u
         for u, row in zip(utterances, rows, strict=True)
     ]
 

@@ -80,28 +80,29 @@ def _wordpress(value: Object) -> Iterator[Piece]:
 
 def _reddit(value: Object) -> Iterator[Piece]:
     """Submissions and comments of a dump, or a listing with the replies nested in it."""
-    stack: list[tuple[Any, str]] = [(value, "t3_none")]
+    stack: list[tuple[Any, str, str]] = [(value, "t3_none", "")]
     while stack:
-        one, link = stack.pop()
+        one, link, path = stack.pop()
         if isinstance(one, list):
-            stack.extend((inner, link) for inner in reversed(one))
+            stack.extend((inner, link, f"{path}[{n}]") for n, inner in reversed(list(enumerate(one))))
             continue
         if not isinstance(one, Mapping):
             continue
         data = one.get("data")
         kind, data = (one.get("kind"), data) if isinstance(data, Mapping) else (None, one)
         if kind == "Listing":
-            stack.append((data.get("children"), link))
+            stack.append((data.get("children"), link, f"{path}.data.children"))
         elif kind == "more":
             parent = str(data.get("parent_id") or "")
             thread = parent if parent.startswith("t3_") else link
             yield Piece(thread, Head(absent=max(number(data.get("count")) or 0, 0)))
         elif "body" in data or "title" in data:
-            yield from _reddit_entry(data)
-            stack.append((data.get("replies"), str(data.get("link_id") or link)))
+            yield from _reddit_entry(data, path)
+            inner = path if data is one else f"{path}.data"
+            stack.append((data.get("replies"), str(data.get("link_id") or link), f"{inner}.replies"))
 
 
-def _reddit_entry(data: Object) -> Iterator[Piece]:
+def _reddit_entry(data: Object, path: str) -> Iterator[Piece]:
     when, flags = iso_time(data.get("created_utc"), utc=True)
     body = data.get("body")
     own = str(data.get("name") or "")
@@ -124,6 +125,7 @@ def _reddit_entry(data: Object) -> Iterator[Piece]:
                 time=when,
                 votes=votes,
                 flags=(*told, *flags),
+                place=path,
             ),
         )
         return
@@ -132,7 +134,8 @@ def _reddit_entry(data: Object) -> Iterator[Piece]:
     url = f"https://www.reddit.com{permalink}" if isinstance(permalink, str) and permalink.startswith("/") else None
     yield Piece(f"t3_{key}", Head(title=title or None, url=url, claimed=_count(data.get("num_comments"))))
     told = list(gone(text))
-    yield Piece(f"t3_{key}", Utterance(f"t3_{key}", text or title, "post", None, who, when, votes, (*told, *flags)))
+    flags = (*told, *flags)
+    yield Piece(f"t3_{key}", Utterance(f"t3_{key}", text or title, "post", None, who, when, votes, flags, path))
 
 
 def _hackernews(value: Object) -> Iterator[Piece]:
@@ -141,9 +144,9 @@ def _hackernews(value: Object) -> Iterator[Piece]:
         yield from _firebase(value)
         return
     root = known(value.get("story_id")) or known(value.get("id")) or "none"
-    stack: list[Any] = [value]
+    stack: list[tuple[Any, str]] = [(value, "")]
     while stack:
-        one = stack.pop()
+        one, path = stack.pop()
         if not isinstance(one, Mapping):
             continue
         text, title = plain(one.get("text")), plain(one.get("title"))
@@ -164,10 +167,12 @@ def _hackernews(value: Object) -> Iterator[Piece]:
                 time=when,
                 votes=number(one.get("points")),
                 flags=(*told, *flags),
+                place=path,
             ),
         )
         children = one.get("children")
-        stack.extend(reversed(children) if isinstance(children, list) else ())
+        inner = list(enumerate(children)) if isinstance(children, list) else []
+        stack.extend((child, f"{path}.children[{n}]") for n, child in reversed(inner))
 
 
 def _firebase(value: Object) -> Iterator[Piece]:
@@ -207,29 +212,32 @@ def _hacker_url(key: str) -> str:
 def _youtube(value: Object) -> Iterator[Piece]:
     """Comment threads, single comments, or the lists in which the interface hands them out."""
     items = value.get("items")
-    for item in items if isinstance(items, list) else [value]:
+    listed = isinstance(items, list)
+    for n, item in enumerate(items if isinstance(items, list) else [value]):
+        path = f"items[{n}]" if listed else ""
         if not isinstance(item, Mapping):
             continue
         if not str(item.get("kind", "youtube#comment")).startswith("youtube#comment"):
             continue
         snippet = _part(item, "snippet")
         if "topLevelComment" not in snippet:
-            yield from _youtube_comment(item, None)
+            yield from _youtube_comment(item, None, path)
             continue
         video = known(snippet.get("videoId"))
         inner = _part(item, "replies").get("comments")
-        replies = [one for one in (inner if isinstance(inner, list) else []) if isinstance(one, Mapping)]
+        found = enumerate(inner if isinstance(inner, list) else [])
+        replies = [(place, one) for place, one in found if isinstance(one, Mapping)]
         absent = (number(snippet.get("totalReplyCount")) or 0) - len(replies)
         top = _part(snippet, "topLevelComment")
         key = video or known(top.get("id")) or "none"
         url = f"https://www.youtube.com/watch?v={video}" if video else None
         yield Piece(key, Head(url=url, absent=max(absent, 0)))
-        yield from _youtube_comment(top, key)
-        for one in replies:
-            yield from _youtube_comment(one, key)
+        yield from _youtube_comment(top, key, f"{path}.snippet.topLevelComment")
+        for place, one in replies:
+            yield from _youtube_comment(one, key, f"{path}.replies.comments[{place}]")
 
 
-def _youtube_comment(item: Object, thread: str | None) -> Iterator[Piece]:
+def _youtube_comment(item: Object, thread: str | None, path: str) -> Iterator[Piece]:
     snippet = _part(item, "snippet")
     original = snippet.get("textOriginal")
     text = original.strip() if isinstance(original, str) else plain(snippet.get("textDisplay"))
@@ -246,6 +254,7 @@ def _youtube_comment(item: Object, thread: str | None) -> Iterator[Piece]:
             time=when,
             votes=number(snippet.get("likeCount")),
             flags=(*filter(None, [told]), *flags),
+            place=path,
         ),
     )
 
@@ -257,12 +266,13 @@ def _discourse(value: Object) -> Iterator[Piece]:
     title = value.get("title")
     claimed = max(count - 1, 0) if count is not None else None
     posts = _part(value, "post_stream").get("posts")
-    said = [p for p in (posts if isinstance(posts, list) else []) if isinstance(p, Mapping) and p.get("post_type") != 3]
+    places = enumerate(posts if isinstance(posts, list) else [])
+    said = [(n, p) for n, p in places if isinstance(p, Mapping) and p.get("post_type") != 3]
     small = len(posts) - len(said) if isinstance(posts, list) else 0
     claimed = max(claimed - small, 0) if claimed is not None else None
     yield Piece(thread, Head(title=title if isinstance(title, str) else None, claimed=claimed))
-    opener = next((p.get("username") for p in said if number(p.get("post_number")) == 1), None)
-    for post in said:
+    opener = next((p.get("username") for _, p in said if number(p.get("post_number")) == 1), None)
+    for n, post in said:
         first = number(post.get("post_number")) == 1
         when, flags = iso_time(post.get("created_at"), utc=True)
         actions = post.get("actions_summary")
@@ -289,6 +299,7 @@ def _discourse(value: Object) -> Iterator[Piece]:
                 time=when,
                 votes=number(likes[0].get("count")) if likes else None,
                 flags=(*told, *flags),
+                place=f"post_stream.posts[{n}]",
             ),
         )
 
@@ -312,12 +323,12 @@ def _schema(value: Object) -> Iterator[Piece]:
     if text:
         when, flags = iso_time(page.get("datePublished") or page.get("dateCreated"))
         yield Piece(key, Utterance(own, text, "post", None, _schema_author(page.get("author")), when, None, flags))
-    for place, one in enumerate(found):
+    for n, one in enumerate(found):
         parent = ids[one.parent] if one.parent is not None else one.parent_id
         when, flags = iso_time(one.time)
         # The page itself is no utterance where its text is not in the data.
         parent = None if parent in (own, url) else parent
-        yield Piece(key, Utterance(ids[place], one.text, one.kind, parent, one.author, when, one.votes, flags))
+        yield Piece(key, Utterance(ids[n], one.text, one.kind, parent, one.author, when, one.votes, flags, one.path))
 
 
 def _schema_type(value: Object) -> str:
@@ -363,7 +374,7 @@ def _commento(value: Object) -> Iterator[Piece]:
         for one in (commenters if isinstance(commenters, list) else [])
         if isinstance(one, Mapping) and isinstance(one.get("commenterHex"), str)
     }
-    for one in comments if isinstance(comments, list) else []:
+    for n, one in enumerate(comments if isinstance(comments, list) else []):
         if not isinstance(one, Mapping):
             continue
         thread = f"{one.get('domain') or ''}{one.get('path') or one.get('url') or ''}" or "none"
@@ -384,6 +395,7 @@ def _commento(value: Object) -> Iterator[Piece]:
                 time=when,
                 votes=number(one.get("score")),
                 flags=(*told, *flags),
+                place=f"comments[{n}]",
             ),
         )
 

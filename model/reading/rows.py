@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from model.reading.bytes import load_json
-from model.reading.export import Grouper, Head, Piece, author, iso_time, known, number
+from model.reading.export import Grouper, Head, Piece, at, author, iso_time, known, number
 from model.reading.json import thread_from_dict
 from model.reading.objects import SHAPES, shape_of
 from model.reading.stream import Limits, Notes, lines, reader_of
@@ -75,6 +75,7 @@ class Rows:
             "time": when,
             "votes": number(mine.get("votes")),
             "flags": [*(flags or ()), *noted],
+            "place": at(where),
         }
         title, url = mine.get("title"), mine.get("url")
         try:
@@ -154,18 +155,19 @@ def csv_rows(stream: IO[bytes], table: Rows, notes: Notes) -> Iterator[tuple[str
     reader = csv.reader(text, delimiter=sign)
     count = 0
     while True:
+        # A row may go over several lines; the header, which the reader has not seen, is one more.
+        line = reader.line_num + 2
         try:
             cells = next(reader, None)
         except csv.Error as error:
             count += 1
-            notes.add(_bad_row(table.name, reader.line_num + 1, str(error), "a row of CSV", "corrupt_file"))
+            notes.add(_bad_row(table.name, line, str(error), "a row of CSV", "corrupt_file"))
             continue
         if cells is None:
             break
         if not cells and len(columns) > 1:
             continue
         count += 1
-        line = reader.line_num + 1
         if len(cells) > len(columns) or (len(cells) < len(columns) and cells):
             got, wanted = f"{len(cells)} cells", f"{len(columns)} cells"
             notes.add(_bad_row(table.name, line, got, wanted, "corrupt_file"))
@@ -228,11 +230,12 @@ def read_json_values(
                 elif own == "text" and not table.in_threads:
                     yield table.single(value, index, where)
                 else:
-                    pieces = table.pieces(value, index, where) if own == "text" else SHAPES[own](value)
+                    text = own == "text"
+                    pieces = table.pieces(value, index, where) if text else SHAPES[own](value)
                     if own not in groupers:
-                        groupers[own] = Grouper("table" if own == "text" else own, table.brand)
+                        groupers[own] = Grouper("table" if text else own, table.brand)
                     # A list ("kind") may well be empty, a record may not.
-                    if not groupers[own].extend(pieces) and "kind" not in value:
+                    if not groupers[own].extend(pieces, None if text else where) and "kind" not in value:
                         raise _no_record(table.name, where, own, value)
             except InputError as error:
                 notes.add(error)

@@ -6,7 +6,7 @@ replies numbered again further in), or as plain blocks under a heading ("Name", 
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Final
 
@@ -18,6 +18,7 @@ from model.reading.post import (
     is_boilerplate,
     is_comments_heading,
     is_date_line,
+    normal_space,
     opens_form,
     owner,
     read_time,
@@ -46,11 +47,15 @@ _LONG: Final = 25
 class _Line:
     indent: int
     text: str
+    number: int
 
 
 @dataclass(slots=True)
 class _Item:
-    """One comment as it is being read: where its mark stands, what the header says, the lines of its text."""
+    """One comment as it is being read: where its mark stands, what the header says, the lines of its text.
+
+    line: number of the line where the text begins, 0 before it does; header: that of the mark.
+    """
 
     indent: int
     author: Author | None = None
@@ -59,6 +64,8 @@ class _Item:
     parent: int | None = None
     numbered: bool = False
     announced: bool = False
+    header: int = 0
+    line: int = 0
 
     @property
     def text(self) -> str:
@@ -73,13 +80,13 @@ def read_text(text: str, *, name: str = "input", brand: str | None = None) -> Th
     """
     if not any(char.isalnum() for char in text):
         raise InputError(f"{name} holds no text", code="empty_file", field=name, got="no words", expected="some text")
-    lines = [_line(raw) for raw in text.expandtabs(4).splitlines()]
+    lines = [_line(raw, number) for number, raw in enumerate(text.expandtabs(4).splitlines(), 1)]
     start, claimed = _comments_start(lines)
     items, furniture = _comments(lines[start:], claimed) if start < len(lines) else ([], [])
     title, post, junk = _post(lines[:start])
     thread = Thread(
         id=name,
-        utterances=(*post, *_utterances(items, bool(post)), *_pieces([*junk, *furniture])),
+        utterances=_located((*post, *_utterances(items, bool(post)), *_pieces([*junk, *furniture])), lines),
         title=title,
         brand=brand,
         adapter="text",
@@ -90,9 +97,29 @@ def read_text(text: str, *, name: str = "input", brand: str | None = None) -> Th
     return infer_parents(infer_post_author(thread))
 
 
-def _line(raw: str) -> _Line:
+def _line(raw: str, number: int) -> _Line:
     text = raw.replace("\u00a0", " ").replace("\u200b", "").replace("\ufeff", "")
-    return _Line(len(text) - len(text.lstrip()), text.strip())
+    return _Line(len(text) - len(text.lstrip()), text.strip(), number)
+
+
+def _located(utterances: Sequence[Utterance], lines: Sequence[_Line]) -> tuple[Utterance, ...]:
+    """The utterances with the line of their first word; the same words again stand on the next such line."""
+    numbers: dict[str, list[int]] = {}
+    for line in reversed(lines):
+        numbers.setdefault(normal_space(line.text), []).append(line.number)
+    result = []
+    for one in utterances:
+        place = one.place
+        if place is None:
+            first = normal_space(one.text.split("\n", 1)[0])
+            there = numbers.get(first)
+            number = there.pop() if there else None
+            if number is None:
+                # What was cut out of a longer line, such as a quotation or the description of a picture: few a page.
+                number = next((line.number for line in lines if first in line.text), None)
+            place = f"line {number}" if number else "the text"
+        result.append(replace(one, place=place))
+    return tuple(result)
 
 
 # ------------------------------------------------------------------------------------------------- where comments start
@@ -208,6 +235,8 @@ def _comments(lines: Sequence[_Line], claimed: int | None) -> tuple[list[_Item],
             continue
         item = _item(lines, index, items)
         if item is not None:
+            item.header = line.number
+            item.line = line.number if item.lines else 0
             items.append(item)
             in_form = False
         elif (
@@ -219,6 +248,7 @@ def _comments(lines: Sequence[_Line], claimed: int | None) -> tuple[list[_Item],
         elif is_date_line(line.text) and not any(items[-1].lines):
             items[-1].time = items[-1].time or read_time(line.text)
         else:
+            items[-1].line = items[-1].line or line.number
             items[-1].lines.append(line.text)
     return _fold_lists(items, claimed), furniture
 
@@ -308,6 +338,7 @@ def _utterances(items: Sequence[_Item], has_post: bool) -> list[Utterance]:
             parent=root if item.parent is None else f"comment-{item.parent + 1}",
             author=item.author,
             time=item.time,
+            place=f"line {item.line or item.header}",
         )
         for number, item in enumerate(items, 1)
     ]

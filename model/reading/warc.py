@@ -1,6 +1,6 @@
 """Reads web archives (WARC) as streams: every saved page goes through the reader of pages."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import IO, Final
 
@@ -10,7 +10,7 @@ from warcio.exceptions import ArchiveLoadFailed
 from model.reading.bytes import MAX_BYTES, check_size, decode
 from model.reading.html import read_html
 from model.reading.stream import Notes
-from model.types import InputError, Thread
+from model.types import InputError, Thread, Utterance
 
 _PAGES: Final = ("text/html", "application/xhtml+xml")
 
@@ -34,6 +34,7 @@ def read_warc(stream: IO[bytes], name: str, brand: str | None, notes: Notes) -> 
                 continue
             url = record.rec_headers.get_header("WARC-Target-URI") or None
             thread = _thread(page, where, url, brand)
+            thread = replace(thread, utterances=tuple(_placed(thread.utterances, f"record {number}")))
         except InputError as error:
             notes.add(error)
         except (ArchiveLoadFailed, OSError, EOFError, ValueError, KeyError, AttributeError, TypeError) as error:
@@ -50,6 +51,11 @@ def read_warc(stream: IO[bytes], name: str, brand: str | None, notes: Notes) -> 
             return
         else:
             yield thread
+
+
+def _placed(utterances: Sequence[Utterance], record: str) -> Iterator[Utterance]:
+    for one in utterances:
+        yield replace(one, place=f"{record}, {one.place}" if one.place else record)
 
 
 def _page(record) -> bytes | None:  # type: ignore[no-untyped-def]

@@ -7,6 +7,7 @@ memory holds one record, a broken record costs nothing but itself, and entities 
 import codecs
 import html
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import IO, Final
@@ -34,11 +35,17 @@ _LONGEST_TAG: Final = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One element of an export as it stands in the file, and the line on which it begins."""
+    """One element of an export as it stands in the file, the line on which it begins, its number among its like."""
 
     tag: str
     text: str
     line: int
+    number: int
+
+    @property
+    def place(self) -> str:
+        """Where it stands, in words."""
+        return f"{self.tag} {self.number}, line {self.line}"
 
 
 def xml_root(head: str) -> tuple[str, str] | None:
@@ -101,6 +108,7 @@ def records(chunks: Iterator[str], tags: Sequence[str], name: str, limits: Limit
     token = re.compile(rf"<!\[CDATA\[|<!--|<({'|'.join(tags)})(?=[\s/>])[^<>]*?(/?)>|</({'|'.join(tags)})\s*>")
     buffer, at, tag, start = "", 0, "", 0
     line, counted = 1, 0
+    numbers: Counter[str] = Counter()
     for chunk in chunks:
         # What lies before an open record, or before a tag that the chunk's end may have cut, is done with.
         keep = start if tag else at
@@ -118,10 +126,12 @@ def records(chunks: Iterator[str], tags: Sequence[str], name: str, limits: Limit
             if tag and (match[3] == tag or (opens and match[1] == tag)):
                 line += buffer.count("\n", counted, start)
                 counted = start
-                yield Record(tag, buffer[start : match.end() if match[3] else match.start()], line)
+                yield Record(tag, buffer[start : match.end() if match[3] else match.start()], line, numbers[tag])
                 tag, start = ("", at) if match[3] else (tag, match.start())
+                numbers[tag] += bool(tag)
             elif opens and not tag:
                 tag, start = match[1], match.start()
+                numbers[tag] += 1
         else:
             at = (
                 max(at, buffer.rfind("<", at), len(buffer) - _LONGEST_TAG)
@@ -133,7 +143,7 @@ def records(chunks: Iterator[str], tags: Sequence[str], name: str, limits: Limit
             line += buffer.count("\n", counted)
             buffer, at, tag, start, counted = "", 0, "", 0, 0
     if tag:
-        yield Record(tag, buffer[start:], line + buffer.count("\n", counted, start))
+        yield Record(tag, buffer[start:], line + buffer.count("\n", counted, start), numbers[tag])
 
 
 class _Parser:
@@ -281,8 +291,11 @@ def _wxr(chunks: Iterator[str], reader: _Parser, brand: str | None) -> Iterator[
             fields.get("post_id") or fields.get("link") or f"line-{record.line}",
             [
                 Head(title=plain(fields.get("title")) or None, url=fields.get("link") or None),
-                *_wxr_post(fields, names, bool(comments)),
-                *(_wxr_comment(_fields(one), fields, names) for one in comments),
+                *_wxr_post(fields, names, bool(comments), record.place),
+                *(
+                    _wxr_comment(_fields(one), fields, names, f"{record.place}, comment {number}")
+                    for number, one in comments
+                ),
             ],
             "wxr",
             brand,
@@ -291,11 +304,11 @@ def _wxr(chunks: Iterator[str], reader: _Parser, brand: str | None) -> Iterator[
             yield thread
 
 
-def _item(record: Record, reader: _Parser) -> tuple[etree._Element | None, list[etree._Element]]:
-    """An item and its comments; where the item is broken, each comment is read by itself."""
+def _item(record: Record, reader: _Parser) -> tuple[etree._Element | None, list[tuple[int, etree._Element]]]:
+    """An item and its comments with their numbers; where the item is broken, each comment is read by itself."""
     try:
         item = reader.whole(record.text)
-        return item, [child for child in item if _local(child) == "comment"]
+        return item, list(enumerate((child for child in item if _local(child) == "comment"), 1))
     except etree.XMLSyntaxError:
         pass
     inner = list(records(iter([record.text]), ["wp:comment"], reader.name, reader.limits, reader.notes))
@@ -304,10 +317,10 @@ def _item(record: Record, reader: _Parser) -> tuple[etree._Element | None, list[
         rest = rest.replace(one.text, "", 1)
     item = reader.parse(replace(record, text=rest))
     parsed = [reader.parse(replace(one, line=record.line + one.line - 1)) for one in inner]
-    return item, [one for one in parsed if one is not None]
+    return item, [(number, one) for number, one in enumerate(parsed, 1) if one is not None]
 
 
-def _wxr_post(fields: dict[str, str], names: dict[str, str], answered: bool) -> list[Utterance]:
+def _wxr_post(fields: dict[str, str], names: dict[str, str], answered: bool, place: str) -> list[Utterance]:
     """The item as the post; menu entries and pictures are none, unless somebody commented on them."""
     text = plain(fields.get("encoded"), keep_lines=True)
     if not text or (fields.get("post_type", "post") not in ("post", "page") and not answered):
@@ -315,10 +328,10 @@ def _wxr_post(fields: dict[str, str], names: dict[str, str], answered: bool) -> 
     login = fields.get("creator", "")
     when, flags = _gmt(fields, "post_date_gmt", "post_date", "pubDate")
     key = f"post-{fields.get('post_id') or '1'}"
-    return [Utterance(key, text, "post", None, author(names.get(login) or login), when, None, flags)]
+    return [Utterance(key, text, "post", None, author(names.get(login) or login), when, None, flags, place)]
 
 
-def _wxr_comment(fields: dict[str, str], item: dict[str, str], names: dict[str, str]) -> Utterance:
+def _wxr_comment(fields: dict[str, str], item: dict[str, str], names: dict[str, str], place: str) -> Utterance:
     kind = fields.get("comment_type", "")
     approved = fields.get("comment_approved", "1")
     status = {"0": "unapproved", "hold": "unapproved", "spam": "spam", "trash": "deleted", "post-trashed": "deleted"}
@@ -338,6 +351,7 @@ def _wxr_comment(fields: dict[str, str], item: dict[str, str], names: dict[str, 
         author=who,
         time=when,
         flags=(*(["post_author"] if by_post_author else []), *filter(None, [status.get(approved)]), *flags),
+        place=place,
     )
 
 
@@ -360,7 +374,7 @@ def _disqus(chunks: Iterator[str], reader: _Parser) -> Iterator[Piece]:
         own = _attribute(element, "id")
         if record.tag == "thread":
             heads.add(hash(own))
-            yield from _disqus_thread(own or fields.get("id") or "none", element, fields)
+            yield from _disqus_thread(own or fields.get("id") or "none", element, fields, record.place)
             continue
         thread = _attribute(_child(element, "thread"), "id") or "none"
         if hash(thread) not in heads:
@@ -372,6 +386,7 @@ def _disqus(chunks: Iterator[str], reader: _Parser) -> Iterator[Piece]:
             thread,
             Utterance(
                 id=own or fields.get("id") or f"line-{record.line}",
+                place=record.place,
                 text=plain(fields.get("message")),
                 parent=_attribute(_child(element, "parent"), "id"),
                 author=_disqus_author(element),
@@ -381,13 +396,13 @@ def _disqus(chunks: Iterator[str], reader: _Parser) -> Iterator[Piece]:
         )
 
 
-def _disqus_thread(key: str, element: etree._Element, fields: dict[str, str]) -> Iterator[Piece]:
+def _disqus_thread(key: str, element: etree._Element, fields: dict[str, str], place: str) -> Iterator[Piece]:
     warnings = ("the thread is marked as deleted",) if fields.get("isDeleted") == "true" else ()
     yield Piece(key, Head(title=plain(fields.get("title")) or None, url=fields.get("link") or None, warnings=warnings))
     text = plain(fields.get("message"))
     if text:
         when, flags = iso_time(fields.get("createdAt"), utc=True)
-        post = Utterance(f"thread-{key}", text, "post", None, _disqus_author(element), when, None, flags)
+        post = Utterance(f"thread-{key}", text, "post", None, _disqus_author(element), when, None, flags, place)
         yield Piece(key, post)
 
 
@@ -432,6 +447,7 @@ def _feed(chunks: Iterator[str], reader: _Parser) -> Iterator[Piece]:
                 author=_feed_author(element, fields, title),
                 time=when,
                 flags=flags,
+                place=record.place,
             ),
         )
 

@@ -185,7 +185,7 @@ def test_records_are_found_wherever_the_pieces_are_cut() -> None:
     for size in (1, 2, 3, 7, 50):
         pieces = iter([content[at : at + size] for at in range(0, len(content), size)])
         assert list(records(pieces, ["item"], "x", Limits(), Notes())) == whole
-    assert whole[0] == Record("item", ITEM.format(1, "One.").strip(), 3)
+    assert whole[0] == Record("item", ITEM.format(1, "One.").strip(), 3, 1)
 
 
 def test_a_list_of_one_object_a_line() -> None:

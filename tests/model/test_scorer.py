@@ -113,6 +113,48 @@ def test_the_report_is_json_with_the_documented_keys(report):
     assert found["bundle"].keys() == {"version", "digest"}
 
 
+def test_a_case_says_how_likely_its_role_is(report):
+    assert all(0 < c.role_probability <= 1 for c in report.cases)
+    assert 0.5 < case(report, "Ann").role_probability < 1
+    assert case(report, "Cash4U").role_probability == 1
+    assert next(c for c in report.to_dict()["cases"] if c["author"] == "Ann")["role_probability"] > 0.5
+
+
+def test_threads_scored_together_flag_what_repeats_another():
+    one = thread(Utterance("1", "The kettle story.", kind="post"), comment("2", ANGRY, "Ann"))
+    copy = Thread("t2", (Utterance("1", "Another story.", kind="post"), comment("2", f"{ANGRY}!", "Ann")))
+    quoting = Thread("t3", (Utterance("1", "A third.", kind="post"), comment("q", ANGRY, "Ann", flags=("quoted",))))
+    together = fake_scorer().score_together([one, copy, quoting])
+    flags = [[f for u in r.utterances for f in u.utterance.flags if f.startswith("copy:")] for r in together]
+    assert flags == [[], ["copy:near:t1/2"], ["copy:quote:t1/2"]]
+    # But for the flags, each is what it would be alone.
+    alone = [fake_scorer().score(t) for t in (one, copy, quoting)]
+    assert [r.cases for r in together] == [r.cases for r in alone]
+    assert together[0] == alone[0]
+    assert [[u.sentiment for u in r.utterances] for r in together] == [
+        [u.sentiment for u in r.utterances] for r in alone
+    ]
+
+
+def test_nothing_together_is_nothing():
+    assert fake_scorer().score_together([]) == []
+
+
+def test_the_place_of_an_utterance_is_in_the_report():
+    found = (
+        fake_scorer()
+        .score(
+            thread(
+                Utterance("1", ANGRY, kind="post", place="line 4"),
+                Utterance("2", PITCH, author=Author("Cash4U"), parent="1", place="line 9"),
+            )
+        )
+        .to_dict()
+    )
+    assert found["utterances"][0]["place"] == "line 4"
+    assert found["dropped"][0]["utterance"]["place"] == "line 9"
+
+
 def test_a_thread_without_anything_to_score_is_an_empty_report():
     found = fake_scorer().score(thread(Utterance("1", "   ", kind="post")))
     assert found.utterances == ()

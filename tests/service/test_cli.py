@@ -3,14 +3,16 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from model.read import read_file
 from model.scorer import Scorer
 from model.types import InputError, Report
-from service.cli import main
+from service.cli import compared, main
 from service.files import error_line
 from tests.fakes import fake_scorer
 from tests.service.demo import demo_report
@@ -106,6 +108,39 @@ def test_one_bad_file_does_not_spoil_the_others(page: Path, tmp_path: Path, caps
     out, err = capsys.readouterr()
     assert len(json.loads(out)["reports"]) == 1
     assert str(missing) in one_line(err)
+
+
+def copies(reports: list[dict[str, Any]]) -> list[list[str]]:
+    return [[f for u in r["utterances"] for f in u["flags"] if f.startswith("copy:")] for r in reports]
+
+
+def test_threads_of_one_call_are_compared(page: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = tmp_path / "other.txt"
+    other.write_text(
+        "Kettles elsewhere\n\nI heard of many kettles this year, and this is what one owner told me about hers.\n\n"
+        "1 thought on Kettles\n\n1. Ida says:\n"
+        "   I bought the same one and they ignored my letters for a month. Never again.\n",
+        encoding="utf-8",
+    )
+    assert main(["score", str(page), str(tmp_path / "missing.html"), str(other), "--json"], load=load) == 1
+    assert copies(json.loads(capsys.readouterr().out)["reports"]) == [[], ["copy:exact:page/comment-11"]]
+    assert main(["score", str(page), str(other)], load=load) == 0
+    assert "same text as page/comment-11" in " ".join(capsys.readouterr().out.split())
+
+
+def test_rows_of_one_file_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "rows.csv"
+    text = "I bought a kettle from Hollin Ware and it leaked on the very first day."
+    path.write_text(f"id,text\na,{text}\nb,{text}\n", encoding="utf-8")
+    assert main(["score", str(path), "--json"], load=load) == 0
+    assert copies(json.loads(capsys.readouterr().out)["reports"]) == [[], ["copy:exact:a/a"]]
+
+
+def test_too_many_texts_are_scored_one_by_one(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    threads = [*read_file(page), *read_file(page)]
+    assert copies([r.to_dict() for r in compared(fake_scorer(), threads, most=5)]) == [[], []]
+    assert "more than 5 texts" in one_line(capsys.readouterr().err)
+    assert copies([r.to_dict() for r in compared(fake_scorer(), threads, most=6)])[1]
 
 
 def _missing(folder: Path) -> Path:

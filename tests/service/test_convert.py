@@ -38,6 +38,7 @@ def test_the_documented_fields_in_order(capsys: pytest.CaptureFixture[str]) -> N
         "text": "Mine leaked too.\n\nTheir hotline hung up on me & never called back.",
         "votes": None,
         "flags": [],
+        "place": "item 1, line 13, comment 2",
     }
 
 

@@ -112,6 +112,19 @@ def test_summary_dropped_and_model_are_shown() -> None:
     assert "bystander" in one(tree, "details.others").text()
 
 
+def test_role_place_and_copies_are_told() -> None:
+    demo = demo_report()
+    first = demo.utterances[0]
+    told = replace(first.utterance, place="comment 3 of 10, #<i>", flags=("copy:exact:other/7",))
+    cases = tuple(replace(c, role_probability=0.93) for c in demo.cases)
+    tree = page(replace(demo, utterances=(replace(first, utterance=told), *demo.utterances[1:]), cases=cases))
+    assert "customer, 93 %: own dealings" in tree.css("article.card")[0].text()
+    assert "bystander, 93 %" in one(tree, "details.others").text()
+    head = tree.css("article.utterance header")[0].text()
+    assert "same text as other/7" in head
+    assert "comment 3 of 10, #<i>" in head
+
+
 def test_sentiment_is_told_in_words_and_replies_are_indented() -> None:
     tree = page(demo_report())
     blocks = tree.css("article.utterance")

@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
 from model.types import Dropped, Evidence, Report, ScoredUtterance, Utterance
-from service.present import explain, feature_label, percent, threaded
+from service.present import explain, feature_label, flag_words, percent, role_words, threaded
 from tests.service.demo import demo_report, estimate, feeling
 
 
@@ -17,6 +19,27 @@ def report(*pairs: tuple[str, str | None], dropped: tuple[Dropped, ...] = ()) ->
 
 def tree(given: Report) -> list[tuple[str, int]]:
     return [(one.scored.utterance.id, one.depth) for one in threaded(given)]
+
+
+@pytest.mark.parametrize(
+    ("flag", "words"),
+    [
+        ("post_author", "post author"),
+        ("merged:2", "merged: 2"),
+        ("copy:exact:https://a.example/x/12", "same text as https://a.example/x/12"),
+        ("copy:near:a/12", "nearly the same text as a/12"),
+        ("copy:quote:a/post", "quotes a/post"),
+        ("copy:odd:a/1", "copy: odd:a/1"),
+    ],
+)
+def test_flags_in_words(flag: str, words: str) -> None:
+    assert flag_words(flag) == words
+
+
+def test_a_role_has_its_probability_where_it_is_an_estimate() -> None:
+    case = demo_report().cases[0]
+    assert role_words(replace(case, role_probability=0.931)) == "customer, 93 %"
+    assert role_words(replace(case, role_probability=1.0)) == "customer"
 
 
 def test_replies_follow_what_they_answer() -> None:

@@ -24,6 +24,17 @@ def test_it_tells_who_is_at_risk_and_why() -> None:
         assert expected in text
 
 
+def test_role_place_and_copies_are_told() -> None:
+    demo = demo_report()
+    first = demo.utterances[0]
+    told = replace(first.utterance, place="line 12", flags=("copy:near:other/7",))
+    cases = tuple(replace(c, role_probability=0.93 if c.role == "customer" else 0.61) for c in demo.cases)
+    text = text_report(replace(demo, utterances=(replace(first, utterance=told), *demo.utterances[1:]), cases=cases))
+    assert "    customer, 93 %: own dealings" in text
+    assert "  R. Castellano, commentator, 61 %: no dealings" in text
+    assert "nearly the same text as other/7, line 12" in " ".join(text.split())
+
+
 def test_replies_are_indented_below_what_they_answer() -> None:
     lines = text_report(demo_report()).split("THREAD\n")[1].splitlines()
     heads = [next(line for line in lines if line.lstrip().startswith(f"{uid} ")) for uid in ("1", "2", "3")]

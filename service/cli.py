@@ -344,7 +344,7 @@ def _trace(args: argparse.Namespace, load: Load) -> int:
     unanswered = sum(s.alarm is not None and not s.alarm.answered for s in found.stories)
     _say(
         f"wrote {' and '.join(map(str, done.files))}: {len(found.pages):,} pages, "
-        f"{sum(len(s.steps) > 1 for s in found.stories):,} stories over several pages, {len(found.people):,} people, "
+        f"stories over several pages: {sum(len(s.steps) > 1 for s in found.stories):,}, {len(found.people):,} people, "
         f"{unanswered:,} spreading without an answer seen"
     )
     return 1 if done.failed else 0

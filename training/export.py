@@ -126,7 +126,17 @@ def quantize(source: Path, target: Path) -> None:
         )
     small = onnx.load(str(target))
     _halve_embeddings(small.graph)
+    _forget_origin(small)
     onnx.save(small, str(target))
+
+
+def _forget_origin(model: Any) -> None:
+    """Takes out the exporter's notes: stack traces with the folders of the machine that exported."""
+    del model.metadata_props[:]
+    del model.graph.metadata_props[:]
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
 
 
 def _halve_embeddings(graph: Any) -> None:

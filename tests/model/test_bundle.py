@@ -40,6 +40,12 @@ def test_the_released_bundle_is_whole_and_small(released):
     assert not [p for p in RELEASED.iterdir() if p.suffix not in {".json", ".onnx", ".safetensors"}]
 
 
+def test_the_released_bundle_tells_nothing_of_the_machine_that_made_it(released):
+    for path in RELEASED.iterdir():
+        content = path.read_bytes()
+        assert not [word for word in (b"site-packages", b"/home/", b"/root/", b"/tmp/") if word in content], path.name
+
+
 def test_the_released_figures_beat_their_baselines(released):
     figures = json.loads((RELEASED / "figures.json").read_text())
     for name in ("tweeteval_test", "sst3_test"):

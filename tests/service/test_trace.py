@@ -47,7 +47,7 @@ def written(out: Path) -> dict[str, list[dict[str, object]]]:
 def test_a_folder_becomes_a_story(pages: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "new" / "spread"
     assert main(["trace", str(pages), "--out", str(out)], load=load) == 0
-    assert "2 pages, 1 stories over several pages" in capsys.readouterr().err
+    assert "2 pages, stories over several pages: 1" in capsys.readouterr().err
     found = written(out)
     assert sorted(str(p["id"]) for p in found["pages"]) == ["first", "second"]
     (edge,) = (e for e in found["edges"] if e["kind"] == "link")

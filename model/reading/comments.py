@@ -42,6 +42,9 @@ _NAME_END: Final = re.compile(
 )
 
 
+_BY_POST_AUTHOR: Final = re.compile(r"\b(?:bypostauthor|by-?author|blog-author|is_submitter)\b")
+
+
 @dataclass(slots=True)
 class Found:
     """A comment as it was found, before ids and parents are settled. path: where it stands in schema.org data."""
@@ -149,6 +152,8 @@ def _read_item(
     classes = classes_of(node)
     author_node = _first(own, authors, lambda one: not is_date_line(text_of(one)))
     time_node = _first(own, times, lambda one: time_of(one) is not None)
+    # "6 years ago" is no date without the day on which the page was saved, but it is kept for those who know it.
+    ago = None if time_node is not None else _first(own, times, lambda one: is_date_line(text_of(one)))
     body = _first(own, bodies)
     author = author_of(author_node) if author_node is not None else None
     linkback = re.search(r"\b(pingback|trackback)\b", classes)
@@ -158,7 +163,8 @@ def _read_item(
     if body is not None:
         text = text_of(body, barred | skip - {body.mem_id})
     else:
-        cut = barred | skip | {one.mem_id for one in (author_node, time_node) if one is not None and not linkback}
+        heads = (author_node, time_node, ago)
+        cut = barred | skip | {one.mem_id for one in heads if one is not None and not linkback}
         roots = [node, *definitions(node)]
         text = "\n\n".join(filter(None, (text_of(root, cut - {root.mem_id}) for root in roots)))
         text = re.sub(r"^(?:says|said|wrote|sagt|schreibt)\b[\s:]*", "", text, flags=re.IGNORECASE)
@@ -171,9 +177,10 @@ def _read_item(
         kind="pingback" if linkback and linkback[1] == "pingback" else "trackback" if linkback else "comment",
         votes=_votes_of(node),
         depth=_depth_of(node, own),
-        flags=["post_author"]
-        if re.search(r"\b(?:bypostauthor|by-?author|blog-author|is_submitter)\b", classes)
-        else [],
+        flags=[
+            *(["post_author"] if _BY_POST_AUTHOR.search(classes) else []),
+            *([f"said_time:{normal_space(text_of(ago))}"] if ago is not None else []),
+        ],
         parent_id=node.attributes.get("parentid") or node.attributes.get("data-parent-id"),
     )
 

@@ -3,9 +3,11 @@
 import json
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import pytest
+from dateutil.parser import parse
 from rapidfuzz.fuzz import ratio
 
 from model.clean import clean
@@ -69,6 +71,26 @@ def matched(gold: list[dict[str, object]], found: list[Utterance]) -> list[tuple
             free.remove(best)
             pairs.append((comment, best))
     return pairs
+
+
+def same_time(stated: str, found: Utterance) -> bool:
+    """Whether the time of the page is the one found, by another parser than ours; a relative one is kept in words."""
+    if stated.endswith(" ago"):
+        return f"said_time:{stated}" in found.flags
+    words = re.sub(r",? License.*|\bat\b|@", " ", stated)
+    when = parse(words, dayfirst=re.match(r"\d+\.", stated) is not None)
+    return found.time is not None and datetime.fromisoformat(found.time).replace(tzinfo=None) == when.replace(
+        tzinfo=None
+    )
+
+
+@pytest.mark.parametrize("page", sorted(PAGES.glob("*.html")), ids=lambda page: page.stem)
+def test_times_are_those_of_the_page(page: Path) -> None:
+    gold = json.loads(page.with_suffix(".gold.json").read_text("utf-8"))["comments"]
+    (thread,) = read_file(page)
+    found = [u for u in thread.utterances if u.kind not in ("post", "quote")]
+    wrong = [(c["time"], u.time) for c, u in matched(gold, found) if c["time"] and not same_time(str(c["time"]), u)]
+    assert wrong == []
 
 
 @pytest.mark.parametrize("page", sorted(PAGES.glob("*.html")), ids=lambda page: page.stem)

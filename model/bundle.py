@@ -3,7 +3,7 @@
 bundle.json            version, digest of every file, special token ids, window length, figures
 encoder.onnx           the 8-bit graph: input_ids, attention_mask -> token states
 tokenizer.json         of the base model
-heads.safetensors      sentiment, conduct and loyalty heads
+heads.safetensors      sentiment (of texts, towards targets), conduct and loyalty heads
 weights.safetensors    float weights of encoder and heads, for a GPU and for training on; not read for serving
 config.json            of the base model, for the same
 """
@@ -40,6 +40,12 @@ class Bundle:
     sentiment: SentimentHead
     conduct: ConductHead
     loyalty: LoyaltyHead
+    target: SentimentHead | None = None
+
+    @property
+    def has_targets(self) -> bool:
+        """Whether it can score sentiment towards a target; bundles before 0.2 can't."""
+        return self.target is not None
 
 
 def file_digest(path: Path) -> str:
@@ -86,6 +92,7 @@ def load_bundle(folder: Path | None = None, *, threads: int = 1, engine: str = "
         sentiment=sentiment_head(arrays),
         conduct=conduct_head(arrays),
         loyalty=loyalty_head(arrays),
+        target=sentiment_head(arrays, "target") if "target.weight" in arrays else None,
     )
 
 
@@ -116,11 +123,9 @@ def _encoder(folder: Path, special: tuple[int, int, int], threads: int, engine: 
     return OnnxEncoder(folder / "encoder.onnx", special, threads=threads)
 
 
-def sentiment_head(arrays: dict[str, NDArray[Any]]) -> SentimentHead:
-    """The sentiment head of heads.safetensors."""
-    return SentimentHead(
-        arrays["sentiment.weight"], arrays["sentiment.bias"], float(arrays["sentiment.temperature"][0])
-    )
+def sentiment_head(arrays: dict[str, NDArray[Any]], name: str = "sentiment") -> SentimentHead:
+    """The head of heads.safetensors for the sentiment of a text ("sentiment") or towards a target ("target")."""
+    return SentimentHead(arrays[f"{name}.weight"], arrays[f"{name}.bias"], float(arrays[f"{name}.temperature"][0]))
 
 
 def conduct_head(arrays: dict[str, NDArray[Any]]) -> ConductHead:

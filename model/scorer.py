@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from model.authors import author_keys
 from model.bundle import Bundle, load_bundle
 from model.case import TextReading, case_features
@@ -13,6 +15,7 @@ from model.codebook import SENTIMENT
 from model.encoder import States, encode_texts
 from model.roles import RoleDecision, decide_role
 from model.segment import TokenizedText, tokenize
+from model.target import concerned, mentions, target_vectors
 from model.types import (
     BundleInfo,
     Case,
@@ -20,6 +23,7 @@ from model.types import (
     Cleaned,
     Cue,
     Dropped,
+    InputError,
     LoyaltyEstimate,
     Reading,
     Report,
@@ -78,14 +82,64 @@ class Scorer:
         """Version and digest of the bundle that answers."""
         return self._bundle.info
 
-    def sentiment(self, texts: Sequence[str]) -> list[Sentiment | None]:
-        """Sentiment of each text, in order; None where it holds no words."""
+    def sentiment(self, texts: Sequence[str], targets: Sequence[str | None] | None = None) -> list[Sentiment | None]:
+        """Sentiment of each text, in order; None where it holds no words.
+
+        targets: one for each text, what its sentiment is wanted towards; None for the whole text.
+        Raises InputError where a target is asked for that holds no words, or of a bundle without a head for targets.
+        """
+        towards = {i: t for i, t in enumerate(targets or ()) if t is not None}
+        if not towards:
+            return self._whole(texts)
+        plain = [i for i in range(len(texts)) if i not in towards]
+        found = dict(zip(plain, self._whole([texts[i] for i in plain]), strict=True))
+        found |= zip(towards, self._towards([texts[i] for i in towards], list(towards.values())), strict=True)
+        return [found[i] for i in range(len(texts))]
+
+    def _whole(self, texts: Sequence[str]) -> list[Sentiment | None]:
         results: list[Sentiment | None] = []
         for tokenized, states in self._encoded(texts):
-            full = [i for i, t in enumerate(tokenized) if len(t.ids) and has_words(texts[len(results) + i])]
+            full = [i for i, t in enumerate(tokenized) if len(t.ids) and self.has_words(texts[len(results) + i])]
             found = dict(zip(full, self._bundle.sentiment.whole_many([states[i] for i in full]), strict=True))
             results += [found.get(i) for i in range(len(tokenized))]
         return results
+
+    def _towards(self, texts: Sequence[str], targets: Sequence[str]) -> list[Sentiment | None]:
+        head, tokenizer = self._bundle.target, self._bundle.tokenizer
+        separator = tokenizer.token_to_id("[SEP]")
+        if head is None or separator is None:
+            raise InputError(
+                "this bundle has no head for sentiment towards a target",
+                code="no_target_head",
+                field="targets",
+                got=f"bundle {self.info.version}",
+                expected="a bundle of version 0.2 or later",
+            )
+        wordless = next((t for t in targets if not has_words(t)), None)
+        if wordless is not None:
+            raise InputError("a target holds no words", code="bad_target", field="targets", got=repr(wordless))
+        results: list[Sentiment | None] = []
+        for start in range(0, len(texts), CHUNK):
+            raw, named = texts[start : start + CHUNK], targets[start : start + CHUNK]
+            tokenized = tokenize(raw, tokenizer, self._bundle.max_tokens)
+            full = [i for i, t in enumerate(tokenized) if len(t.ids) and self.has_words(raw[i])]
+            names = tokenizer.encode_batch([named[i] for i in full], add_special_tokens=False)
+            windows = [concerned(tokenized[i], raw[i], named[i]) for i in full]
+            found: list[Sentiment] = []
+            if full:
+                ids = [np.asarray(name.ids, dtype=np.int64) for name in names]
+                found = head.of_vectors(target_vectors(windows, ids, separator, self._bundle.encoder))
+            by_place = dict(zip(full, found, strict=True))
+            results += [by_place.get(i) for i in range(len(raw))]
+        return results
+
+    def has_words(self, text: str) -> bool:
+        """Whether a text holds a letter or digit, or an emoji that the tokenizer reads as a word.
+
+        Anything else the encoder does not know, and would call angry faces anything.
+        """
+        normalizer = self._bundle.tokenizer.normalizer
+        return has_words(text) or (normalizer is not None and has_words(normalizer.normalize_str(text)))
 
     def conduct(self, texts: Sequence[str]) -> list[Reading]:
         """What each text reports about the company's conduct, in order."""
@@ -130,7 +184,8 @@ class Scorer:
         subject = " ".join(filter(None, (thread.title, thread.url, *(u.text for u in kept if u.kind == "post"))))
         cases = [self._case(group, scored, thread.brand, subject) for group in by_author(kept)]
         roles = {uid: case.role for case in cases for uid in case.utterances}
-        utterances = [_scored_utterance(u, scored[u.id], roles) for u in kept]
+        towards = self._towards_brand(kept, thread.brand)
+        utterances = [_scored_utterance(u, scored[u.id], roles, towards.get(u.id)) for u in kept]
         spam = spam_cases(cleaned.dropped)
         report = Report(
             thread=thread,
@@ -146,6 +201,14 @@ class Scorer:
         ]
         return report, (*features, *(None for _ in spam))
 
+    def _towards_brand(self, utterances: Sequence[Utterance], brand: str | None) -> dict[str, Sentiment | None]:
+        """By id, for the utterances that name the brand; empty where there is no brand, or no head for it."""
+        if brand is None or not has_words(brand) or not self._bundle.has_targets:
+            return {}
+        naming = [u for u in utterances if mentions(u.text, brand)]
+        found = self._towards([u.text for u in naming], [brand] * len(naming))
+        return {u.id: s for u, s in zip(naming, found, strict=True)}
+
     def _encoded(self, texts: Sequence[str]) -> Iterator[tuple[list[TokenizedText], list[States]]]:
         """Texts in chunks, so that memory does not grow with their number."""
         for start in range(0, len(texts), CHUNK):
@@ -154,7 +217,7 @@ class Scorer:
 
     def _scored(self, raw: str, text: TokenizedText, states: States) -> Scored:
         reading = self._bundle.conduct.read(raw, text, states)
-        if not len(text.ids) or not has_words(raw):
+        if not len(text.ids) or not self.has_words(raw):
             return Scored(raw, None, (), reading)
         head = self._bundle.sentiment
         return Scored(raw, head.whole(states), head.sentences(text, states), reading)
@@ -220,7 +283,7 @@ class Scorer:
 
 
 def has_words(text: str) -> bool:
-    """Whether a text holds a letter or digit: the encoder knows no emoji, and would call angry faces anything."""
+    """Whether a text holds a letter or digit."""
     return any(char.isalnum() for char in text)
 
 
@@ -262,10 +325,12 @@ def summarise(utterances: Sequence[ScoredUtterance], cases: Sequence[Case]) -> S
     )
 
 
-def _scored_utterance(utterance: Utterance, scored: Scored, roles: Mapping[str, Role]) -> ScoredUtterance:
+def _scored_utterance(
+    utterance: Utterance, scored: Scored, roles: Mapping[str, Role], towards: Sentiment | None
+) -> ScoredUtterance:
     if scored.sentiment is None:
         utterance = replace(utterance, flags=(*utterance.flags, "no_words"))
-    return ScoredUtterance(utterance, roles[utterance.id], scored.sentiment, scored.sentences)
+    return ScoredUtterance(utterance, roles[utterance.id], scored.sentiment, scored.sentences, towards)
 
 
 def _attributed(scored: Scored, uid: str) -> Scored:

@@ -39,11 +39,11 @@ class SentimentHead:
 
     def whole(self, states: States) -> Sentiment:
         """Sentiment of a text from its token states (n_tokens, width), n_tokens at least 1."""
-        return self._sentiments(states.mean(axis=0, keepdims=True))[0]
+        return self.of_vectors(states.mean(axis=0, keepdims=True))[0]
 
     def whole_many(self, states: Sequence[States]) -> list[Sentiment]:
         """Sentiment of several texts, each with at least one token."""
-        return self._sentiments(np.stack([s.mean(axis=0) for s in states])) if states else []
+        return self.of_vectors(np.stack([s.mean(axis=0) for s in states])) if states else []
 
     def sentences(self, text: TokenizedText, states: States) -> tuple[SentenceSentiment, ...]:
         """Sentiment of each sentence that holds a token, read in the context of the text."""
@@ -51,10 +51,11 @@ class SentimentHead:
         if not pairs:
             return ()
         vectors = np.stack([states[a:b].mean(axis=0) for _, (a, b) in pairs])
-        found = zip(pairs, self._sentiments(vectors), strict=True)
+        found = zip(pairs, self.of_vectors(vectors), strict=True)
         return tuple(SentenceSentiment(start, end, sentiment) for ((start, end), _), sentiment in found)
 
-    def _sentiments(self, vectors: NDArray[np.float32]) -> list[Sentiment]:
+    def of_vectors(self, vectors: NDArray[np.float32]) -> list[Sentiment]:
+        """Calibrated sentiment of vectors (n, width)."""
         rows: Any = softmax(self.logits(vectors) / self.temperature).astype(np.float64)
         rows = (rows / rows.sum(axis=1, keepdims=True)).tolist()
         return [Sentiment(SENTIMENT[int(np.argmax(row))], row[0], row[1], row[2], row[2] - row[0]) for row in rows]

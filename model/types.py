@@ -240,12 +240,16 @@ class TextLoyalty:
 
 @dataclass(frozen=True, slots=True)
 class ScoredUtterance:
-    """An utterance that was kept, with its role and sentiment (None, with a flag, where the text holds no words)."""
+    """An utterance that was kept, with its role and sentiment (None, with a flag, where the text holds no words).
+
+    towards_brand: sentiment towards the thread's brand, where the text names it.
+    """
 
     utterance: Utterance
     role: Role
     sentiment: Sentiment | None
     sentences: tuple[SentenceSentiment, ...] = ()
+    towards_brand: Sentiment | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from model.read import read, thread_from_dict
 from model.reading.json import thread_to_dict
-from model.scorer import Scorer
+from model.scorer import Scorer, has_words
 from model.types import InputError, Sentiment, Thread
 from service.about import about
 from service.cases import estimate
@@ -20,6 +20,7 @@ from service.errors import describe, problem_of, to_api_error
 from service.framework import HttpService
 from service.metrics import ScoringMetrics
 from service.schemas import (
+    MAX_TARGET_CHARACTERS,
     MAX_TEXT_CHARACTERS,
     BundleRef,
     CaseEstimate,
@@ -92,7 +93,7 @@ class Amends:
 
         Gives a result per text, in order. A text that can't be scored gets an error in its place.
         """
-        return await self._in_thread(lambda gone: self._sentiment(request.texts, gone))
+        return await self._in_thread(lambda gone: self._sentiment(request, gone))
 
     @bentoml.api(route="/v1/read")  # type: ignore[untyped-decorator]
     async def read(self, request: ReadRequest, /) -> ReadResponse:
@@ -185,13 +186,15 @@ class Amends:
             field = ".".join(filter(None, ("cases", str(index), problem.field)))
             return Failure(error=problem.model_copy(update={"field": field}))
 
-    def _sentiment(self, texts: Sequence[Any], gone: Event) -> SentimentResponse:
-        results = [_unscorable(i, text) for i, text in enumerate(texts)]
+    def _sentiment(self, request: SentimentRequest, gone: Event) -> SentimentResponse:
+        texts, targets = request.texts, request.targets or [None] * len(request.texts)
+        results = [_unscorable(i, *pair) for i, pair in enumerate(zip(texts, targets, strict=True))]
         good = [i for i, result in enumerate(results) if result is None]
         scored: list[Sentiment | None] = []
         for start in range(0, len(good), SLICE):
             _stop_if(gone)
-            scored += self.scorer.sentiment([texts[i] for i in good[start : start + SLICE]])
+            some = good[start : start + SLICE]
+            scored += self.scorer.sentiment([texts[i] for i in some], [targets[i] for i in some])
         items = dict(zip(good, scored, strict=True))
         self.metrics.texts(s.label if (s := items.get(i)) else None for i in range(len(texts)))
         return SentimentResponse(
@@ -205,12 +208,17 @@ def _stop_if(gone: Event) -> None:
         raise TimeoutError("nobody waits for this result any more")
 
 
-def _unscorable(index: int, text: object) -> Failure | None:
+def _unscorable(index: int, text: object, target: object) -> Failure | None:
     if not isinstance(text, str):
         return _failure(index, "not_a_text", "This item is no text", describe(text), "a text")
     if len(text) > MAX_TEXT_CHARACTERS:
         expected = f"at most {MAX_TEXT_CHARACTERS} characters"
         return _failure(index, "text_too_long", "This text is too long", describe(text), expected)
+    if target is not None and not (
+        isinstance(target, str) and len(target) <= MAX_TARGET_CHARACTERS and has_words(target)
+    ):
+        expected = f"null or words of at most {MAX_TARGET_CHARACTERS} characters"
+        return _failure(index, "bad_target", "The target of this text can't be used", describe(target), expected)
     return None
 
 

@@ -134,6 +134,7 @@ def _predict_options(options: argparse.ArgumentParser) -> None:
     options.add_argument(
         "--task", choices=("sentiment", "conduct", "loyalty"), default="sentiment", help="default: sentiment"
     )
+    options.add_argument("--target-column", metavar="NAME", help="column with what the sentiment is wanted towards")
     options.add_argument("--out", type=_table_path, required=True, metavar="OUT", help=".parquet, .jsonl or .csv")
     _bundle_options(options)
 
@@ -142,6 +143,7 @@ def _evaluate_options(options: argparse.ArgumentParser) -> None:
     options.add_argument("file", type=Path, metavar="FILE", help="labelled data (docs/evaluate.md)")
     options.add_argument("--task", choices=("sentiment", "conduct", "loyalty"), default="sentiment")
     options.add_argument("--by", choices=("source",), help="also figures for every value of this column (sentiment)")
+    options.add_argument("--target-column", metavar="NAME", help="column with the target that the labels are towards")
     options.add_argument("--json", action="store_true", help="print JSON instead of lines")
     _bundle_options(options)
 
@@ -363,7 +365,16 @@ def _predict(args: argparse.Namespace, load: Load) -> int:
     table = read_table(args.file, args.text_column)
     scorer = load(args.bundle, threads=args.threads)
     with _progress(table.num_rows) as progress:
-        done = predict(table, args.text_column, args.task, args.out, scorer, language=language, progress=progress)
+        done = predict(
+            table,
+            args.text_column,
+            args.task,
+            args.out,
+            scorer,
+            language=language,
+            target_column=args.target_column,
+            progress=progress,
+        )
     for old, new in done.renamed.items():
         _say(f"the input's column {old!r} is kept as {new!r}")
     statuses = ", ".join(f"{number:,} {status}" for status, number in sorted(done.statuses.items()))
@@ -400,7 +411,7 @@ def _evaluate(args: argparse.Namespace, load: Load) -> int:
             expected='the evaluate extra: pip install -e ".[evaluate]"',
         ) from error
     scorer = load(args.bundle, threads=args.threads)
-    figures = evaluate(args.task, args.file, scorer, by_source=args.by == "source")
+    figures = evaluate(args.task, args.file, scorer, by_source=args.by == "source", target_column=args.target_column)
     report = {"task": args.task, "file": args.file.name, "bundle": asdict(scorer.info), "figures": figures}
     print(json.dumps(report, indent=2) if args.json else "\n".join(_lines(figures)))
     return 0

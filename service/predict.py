@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 Task = Literal["sentiment", "conduct", "loyalty"]
 Row = dict[str, Any]
+# A text, and the target that its sentiment is wanted towards.
+Item = tuple[str, str | None]
 
 TASKS: Final[tuple[Task, ...]] = get_args(Task)
 SUFFIXES: Final = (".parquet", ".jsonl", ".csv")
@@ -86,16 +88,23 @@ def predict(
     scorer: "Scorer",
     *,
     language: Callable[[str], str],
+    target_column: str | None = None,
     chunk: int = CHUNK,
     progress: Callable[[int], None] = lambda rows: None,
 ) -> Outcome:
     """Writes table with the columns of task to out (.parquet, .jsonl or .csv), `chunk` rows at a time.
 
-    language: code of a text's language, "und" where it can't be told. progress: told the number of rows done.
-    Equal texts are scored once. out appears when all is done. Raises InputError where the column or the name of the
-    output can't be used.
+    language: code of a text's language, "und" where it can't be told. target_column: what the sentiment of each text
+    is wanted towards; where it is empty, the sentiment is that of the whole text. progress: told the number of rows
+    done. Equal texts are scored once. out appears when all is done. Raises InputError where a column or the name of
+    the output can't be used.
     """
     texts = _texts(table, text_column)
+    targets = _texts(table, target_column) if target_column is not None else None
+    if targets is not None and task != "sentiment":
+        raise InputError(
+            "targets belong to sentiment", code="bad_target", field=str(target_column), got=task, expected="sentiment"
+        )
     rows = _Rows(task, scorer, language, texts)
     names = kept_names(table.column_names, SCHEMAS[task].names)
     schema = pa.schema([f.with_name(n) for f, n in zip(table.schema, names, strict=True)] + list(SCHEMAS[task]))
@@ -103,7 +112,8 @@ def predict(
     with replacing(out) as path, _writer(path, out.suffix, schema) as write:
         for start in range(0, table.num_rows, chunk):
             given = table.slice(start, chunk)
-            found = rows.of(texts.slice(start, chunk).to_pylist())
+            some = texts.slice(start, chunk).to_pylist()
+            found = rows.of(some, targets.slice(start, chunk).to_pylist() if targets else [None] * len(some))
             statuses.update(row["status"] for row in found)
             ours = pa.Table.from_pylist(found, schema=SCHEMAS[task])
             write(pa.Table.from_arrays([*given.columns, *ours.columns], schema=schema))
@@ -159,22 +169,26 @@ class _Rows:
         self._nothing: Row = dict.fromkeys(SCHEMAS[task].names)
         counts = pc.value_counts(texts)
         self._repeated = set(counts.field(0).filter(pc.greater(counts.field(1), 1)).to_pylist()) - {None}
-        self._known: dict[str, Row] = {}
+        self._known: dict[Item, Row] = {}
         self.scored = 0
 
-    def of(self, texts: Sequence[str | None]) -> list[Row]:
+    def of(self, texts: Sequence[str | None], targets: Sequence[str | None]) -> list[Row]:
         """One row a text, in order."""
-        new = [t for t in dict.fromkeys(texts) if t is not None and t not in self._known and t.strip()]
+        items = [
+            (text, target if target and re.search(r"\w", target) else None) if text and text.strip() else None
+            for text, target in zip(texts, targets, strict=True)
+        ]
+        new = [i for i in dict.fromkeys(items) if i is not None and i not in self._known]
         rows = dict(zip(new, self._scored(new), strict=True)) if new else {}
         self.scored += len(new)
-        self._known.update((t, row) for t, row in rows.items() if t in self._repeated)
+        self._known.update((i, row) for i, row in rows.items() if i[0] in self._repeated)
         empty = self._empty("there is no text")
-        return [rows.get(t) or self._known.get(t, empty) if t is not None else empty for t in texts]
+        return [rows.get(i) or self._known[i] if i is not None else empty for i in items]
 
-    def _scored(self, texts: list[str]) -> list[Row]:
-        worded = [t for t in texts if re.search(r"\w", t)]
+    def _scored(self, items: list[Item]) -> list[Row]:
+        worded = [i for i in items if self._scorer.has_words(i[0])]
         found = dict(zip(worded, self._score(self._scorer, worded), strict=True)) if worded else {}
-        return [self._flagged(t, found.get(t)) for t in texts]
+        return [self._flagged(i[0], found.get(i)) for i in items]
 
     def _flagged(self, text: str, row: Row | None) -> Row:
         if row is None:
@@ -190,16 +204,17 @@ class _Rows:
         return {**self._nothing, "status": "empty", "reason": reason}
 
 
-def _sentiment(scorer: "Scorer", texts: list[str]) -> list[Row | None]:
-    return [_sentiment_row(s) for s in scorer.sentiment(texts)]
+def _sentiment(scorer: "Scorer", items: list[Item]) -> list[Row | None]:
+    texts, targets = zip(*items, strict=True)
+    return [_sentiment_row(s) for s in scorer.sentiment(texts, targets)]
 
 
 def _sentiment_row(sentiment: Sentiment | None) -> Row | None:
     return asdict(sentiment) if sentiment is not None else None
 
 
-def _conduct(scorer: "Scorer", texts: list[str]) -> list[Row | None]:
-    return [_conduct_row(reading) for reading in scorer.conduct(texts)]
+def _conduct(scorer: "Scorer", items: list[Item]) -> list[Row | None]:
+    return [_conduct_row(reading) for reading in scorer.conduct([text for text, _ in items])]
 
 
 def _conduct_row(reading: Reading) -> Row:
@@ -215,8 +230,8 @@ def _conduct_row(reading: Reading) -> Row:
     return row
 
 
-def _loyalty(scorer: "Scorer", texts: list[str]) -> list[Row | None]:
-    return [_loyalty_row(one) for one in scorer.loyalty(texts)]
+def _loyalty(scorer: "Scorer", items: list[Item]) -> list[Row | None]:
+    return [_loyalty_row(one) for one in scorer.loyalty([text for text, _ in items])]
 
 
 def _loyalty_row(one: TextLoyalty) -> Row:
@@ -229,7 +244,7 @@ def _loyalty_row(one: TextLoyalty) -> Row:
     return row
 
 
-_SCORE: Final[dict[Task, Callable[["Scorer", list[str]], list[Row | None]]]] = {
+_SCORE: Final[dict[Task, Callable[["Scorer", list[Item]], list[Row | None]]]] = {
     "sentiment": _sentiment,
     "conduct": _conduct,
     "loyalty": _loyalty,

@@ -12,6 +12,7 @@ from model.types import Band, InputError
 MAX_TEXTS = 1000
 MAX_CASES = 1000
 MAX_TEXT_CHARACTERS = 100_000
+MAX_TARGET_CHARACTERS = 200
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 
@@ -121,13 +122,33 @@ class SentimentRequest(Body):
     model_config = ConfigDict(
         extra="forbid",
         json_schema_extra={
-            "examples": [{"texts": ["Great help, thank you!", "Awful. They ignored me for weeks.", ""]}]
+            "examples": [
+                {"texts": ["Great help, thank you!", "Awful. They ignored me for weeks.", ""]},
+                {"texts": ["I love my Corva, but the garage kept it for weeks."], "targets": ["garage"]},
+            ]
         },
     )
 
     texts: list[Annotated[Any, WithJsonSchema({"type": "string"})]] = Field(
         description=f"At most {MAX_TEXTS:,} texts of at most {MAX_TEXT_CHARACTERS:,} characters.", max_length=MAX_TEXTS
     )
+    targets: list[Annotated[Any, WithJsonSchema({"type": ["string", "null"]})]] | None = Field(
+        default=None,
+        description="What the sentiment of each text is wanted towards: a brand, a product, a part of the service; "
+        f"null for the whole text. As many as texts, each of at most {MAX_TARGET_CHARACTERS} characters.",
+    )
+
+    @model_validator(mode="after")
+    def _one_target_a_text(self) -> Self:
+        if self.targets is not None and len(self.targets) != len(self.texts):
+            raise InputError(
+                "There must be a target for each text",
+                code="targets_and_texts",
+                field="targets",
+                got=f"{len(self.targets)} targets for {len(self.texts)} texts",
+                expected="as many targets as texts, null for the whole text",
+            )
+        return self
 
 
 class SentimentItem(BaseModel):

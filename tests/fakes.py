@@ -21,6 +21,7 @@ from model.types import BundleInfo
 # Each word has a direction of its own; the heads below give the directions their meaning.
 WORDS = ("great", "awful", "refund", "sorry", "ignored", "should", "never", "bought", "again", "years")
 WIDTH = len(WORDS) + 1
+SEPARATOR = len(WORDS) + 1
 LABELS = {
     "refund": "redress:refund",
     "sorry": "apology:given",
@@ -40,12 +41,21 @@ class FakeEncoder:
         table = np.zeros((len(WORDS) + 1, WIDTH), dtype=np.float32)
         table[1:, :-1] = np.eye(len(WORDS))
         table[:, -1] = 1
-        return [table[np.minimum(w, len(WORDS))] for w in windows]
+        # The separator has a state of its own kind: none of the words' directions.
+        return [table[np.where(w == SEPARATOR, 0, w)] for w in windows]
+
+
+class BlendingEncoder(FakeEncoder):
+    """As FakeEncoder, but every token has seen the whole window: its state is the mean over the window."""
+
+    def encode(self, windows: Sequence[NDArray[np.int64]]) -> list[States]:
+        """See model.encoder.Encoder.encode."""
+        return [np.repeat(s.mean(axis=0, keepdims=True), len(s), axis=0) for s in super().encode(windows)]
 
 
 def fake_tokenizer() -> Tokenizer:
-    """Words of WORDS are tokens 1 to 10, every other word is token 0."""
-    vocabulary = {"[UNK]": 0, **{w: i for i, w in enumerate(WORDS, start=1)}}
+    """Words of WORDS are tokens 1 to 10, the separator is token 11, every other word is token 0."""
+    vocabulary = {"[UNK]": 0, **{w: i for i, w in enumerate(WORDS, start=1)}, "[SEP]": SEPARATOR}
     tokenizer = Tokenizer(WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = Lowercase()
     tokenizer.pre_tokenizer = BertPreTokenizer()
@@ -105,6 +115,7 @@ def fake_bundle(encoder: Encoder | None = None) -> Bundle:
         fake_sentiment_head(),
         fake_conduct_head(),
         loyalty,
+        fake_sentiment_head(),
     )
 
 

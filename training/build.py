@@ -31,19 +31,20 @@ from model.segment import tokenize
 from model.torch_encoder import TorchEncoder
 from model.types import BundleInfo
 from training import calibrate, evaluate, loyalty
-from training.data import conduct_examples, digest
+from training.data import conduct_examples, digest, normalised
 from training.export import export
 from training.network import Network
 
 WINDOW = 254
-HEADS = ("sentiment", "cue_token", "cue_context", "document")
+HEADS = ("sentiment", "target", "cue_token", "cue_context", "document")
 
 
 def heads_of(network: Network) -> dict[str, NDArray[Any]]:
     """Weights and biases of the heads as arrays, before calibration."""
     state = network.state_dict()
     arrays = {k: v.float().numpy() for k, v in state.items() if k.split(".")[0] in HEADS}
-    arrays["sentiment.temperature"] = np.ones(1, dtype=np.float32)
+    for name in ("sentiment", "target"):
+        arrays[f"{name}.temperature"] = np.ones(1, dtype=np.float32)
     arrays["cue.thresholds"] = np.full(len(SENTENCE_LABELS), 0.5, dtype=np.float32)
     return arrays
 
@@ -82,6 +83,19 @@ def fit_temperature(bundle: Bundle, source: str) -> float:
     return calibrate.temperature(logits, labels[keep])
 
 
+def fit_target_temperature(bundle: Bundle, path: Path) -> float:
+    """Temperature of the target head on every second row of a table with text, target and label."""
+    if bundle.target is None:
+        raise ValueError("the bundle has no target head")
+    rows = evaluate.labelled(path)[::2]
+    plain = replace(bundle, target=replace(bundle.target, temperature=1.0))
+    found = Scorer(plain).sentiment([r["text"] for r in rows], [r["target"] for r in rows])
+    pairs = [(s, SENTIMENT.index(r["label"])) for s, r in zip(found, rows, strict=True) if s]
+    # Logits are known up to a constant, which the softmax takes out again.
+    logits = np.log(np.asarray([(s.negative, s.neutral, s.positive) for s, _ in pairs], dtype=np.float32) + 1e-9)
+    return calibrate.temperature(logits, np.asarray([label for _, label in pairs]))
+
+
 def fit_thresholds(bundle: Bundle, files: list[Path], held_out: set[str]) -> NDArray[np.float32]:
     """Thresholds of the conduct head on the documents that training left out."""
     examples = [e for f in files for e in conduct_examples(f, bundle.tokenizer, max_tokens=bundle.max_tokens)]
@@ -104,7 +118,7 @@ def training_texts(data: Path) -> set[str]:
         for line in (data / f"conduct/{name}.jsonl").read_text(encoding="utf-8").splitlines()
         if line.strip()
     ]
-    return {loyalty.normalised(t) for t in (*sentiment, *conduct)}
+    return {normalised(t) for t in (*sentiment, *conduct)}
 
 
 def loyalty_sets(scorer: Scorer, data: Path, limit: int) -> dict[str, list[loyalty.Example]]:
@@ -168,11 +182,18 @@ def build(run: Path, data: Path, out: Path, version: str, *, limit: int) -> dict
         sentiment_head(arrays),
         conduct_head(arrays),
         neutral,
+        sentiment_head(arrays, "target"),
     )
     arrays["sentiment.temperature"][:] = fit_temperature(bundle, str(data / "sentiment/dev.parquet"))
+    arrays["target.temperature"][:] = fit_target_temperature(bundle, data / "sentiment/targets_validation.parquet")
     files = [data / "conduct/train.jsonl", data / "conduct/synthetic.jsonl"]
     arrays["cue.thresholds"][:] = fit_thresholds(bundle, files, set(record["held_out"]))
-    bundle = replace(bundle, sentiment=sentiment_head(arrays), conduct=conduct_head(arrays))
+    bundle = replace(
+        bundle,
+        sentiment=sentiment_head(arrays),
+        conduct=conduct_head(arrays),
+        target=sentiment_head(arrays, "target"),
+    )
     scorer = Scorer(bundle)
     log("loyalty: reading the examples")
     key = f"{file_digest(out / 'encoder.onnx')} {limit}"
@@ -190,6 +211,11 @@ def build(run: Path, data: Path, out: Path, version: str, *, limit: int) -> dict
         "sentiment": {
             name: evaluate.sentiment_figures(scorer, str(data / f"sentiment/{name}.parquet"), by_source=name == "dev")
             for name in ("tweeteval_test", "sst3_test", "dev")
+        }
+        | {
+            "targets_validation": evaluate.sentiment_figures(
+                scorer, str(data / "sentiment/targets_validation.parquet"), by_source=True, target_column="target"
+            )
         },
         "conduct": evaluate.conduct_figures(scorer, data / "conduct/validation.jsonl"),
         "loyalty": {

@@ -3,7 +3,8 @@
 import hashlib
 import json
 import random
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from model.codebook import DOCUMENT_FIELDS, SENTENCE_LABELS, SENTIMENT
 from model.segment import TokenizedText, tokenize
+from model.target import with_target
 from training.network import Layout
 
 FORMATS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "csv"}
@@ -26,6 +28,18 @@ class SentimentExample:
     """A text with its label, an index into SENTIMENT."""
 
     text: TokenizedText
+    label: int
+
+
+@dataclass(frozen=True)
+class TargetExample:
+    """A text in front of which its target stands, as model.target.with_target joins them.
+
+    ids: shape (n_tokens,). target: how many of them are the target. label: index into SENTIMENT.
+    """
+
+    ids: NDArray[np.int64]
+    target: int
     label: int
 
 
@@ -62,28 +76,67 @@ def load(source: str) -> Dataset:
     return load_dataset(FORMATS[path.suffix], data_files=str(path), split="train")
 
 
+def normalised(text: str) -> str:
+    """Letters and digits in lower case: what makes two copies of a text the same."""
+    return " ".join(re.findall(r"\w+", text.casefold()))
+
+
+def checked_label(row: int, label: object) -> int:
+    """Index of a label in SENTIMENT. Raises ValueError with the row where it is none."""
+    if label not in SENTIMENT:
+        raise ValueError(f"row {row}: label is {label!r}, expected one of {', '.join(SENTIMENT)}")
+    return SENTIMENT.index(str(label))
+
+
 def sentiment_examples(
-    rows: Dataset, tokenizer: Tokenizer, *, max_tokens: int, cap: int | None = None, seed: int = 0
+    rows: Dataset,
+    tokenizer: Tokenizer,
+    *,
+    max_tokens: int,
+    cap: int | None = None,
+    caps: Mapping[str, int] | None = None,
+    without: Set[str] = frozenset(),
+    seed: int = 0,
 ) -> list[SentimentExample]:
     """Rows with text and label (negative, neutral, positive); at most `cap` of each source, drawn with seed.
 
+    caps: another cap for some sources. without: normalised texts that are kept for evaluation.
     Only the first window of a text is used: labels of long reviews say little about any later one.
     """
     order = list(range(len(rows)))
     random.Random(seed).shuffle(order)
     sources = rows["source"] if "source" in rows.column_names else ["all"] * len(rows)
     sources, texts, labels = list(sources), list(rows["text"]), list(rows["label"])
+    limits = {source: (caps or {}).get(source, cap) for source in set(sources)}
     taken: dict[str, int] = {}
     chosen: list[int] = []
     for i in order:
-        if labels[i] not in SENTIMENT:
-            raise ValueError(f"row {i}: label is {labels[i]!r}, expected one of {', '.join(SENTIMENT)}")
-        if cap is None or taken.get(sources[i], 0) < cap:
+        checked_label(i, labels[i])
+        if without and normalised(texts[i]) in without:
+            continue
+        limit = limits[sources[i]]
+        if limit is None or taken.get(sources[i], 0) < limit:
             taken[sources[i]] = taken.get(sources[i], 0) + 1
             chosen.append(i)
     tokenized = tokenize([texts[i] for i in chosen], tokenizer, max_tokens)
     pairs = zip(tokenized, chosen, strict=True)
     return [SentimentExample(t, SENTIMENT.index(labels[i])) for t, i in pairs if len(t.ids)]
+
+
+def target_examples(rows: Dataset, tokenizer: Tokenizer, *, max_tokens: int) -> list[TargetExample]:
+    """Rows with text, target and label (negative, neutral, positive, towards the target)."""
+    separator = tokenizer.token_to_id("[SEP]")
+    if separator is None:
+        raise ValueError("the tokenizer has no token [SEP], which parts a target from its text")
+    texts = tokenizer.encode_batch(list(rows["text"]), add_special_tokens=False)
+    targets = tokenizer.encode_batch(list(rows["target"]), add_special_tokens=False)
+    examples = []
+    for i, (text, target, label) in enumerate(zip(texts, targets, rows["label"], strict=True)):
+        index = checked_label(i, label)
+        if text.ids and target.ids:
+            ids, count = with_target(np.asarray(text.ids), np.asarray(target.ids), separator)
+            examples.append(TargetExample(ids[:max_tokens], count, index))
+    return examples
 
 
 def conduct_examples(path: Path, tokenizer: Tokenizer, *, max_tokens: int) -> list[ConductExample]:
@@ -124,18 +177,18 @@ def _entries(document: dict) -> Iterable[tuple[str, str]]:  # type: ignore[type-
         yield "tenure", document["tenure"]
 
 
-def by_length(texts: Sequence[TokenizedText], tokens: int, seed: int) -> list[list[int]]:
-    """Indices of the texts in batches of about `tokens` tokens, padding counted; the batches in random order."""
+def by_length(lengths: Sequence[int], tokens: int, seed: int) -> list[list[int]]:
+    """Indices of texts of these lengths in batches of about `tokens` padded tokens; the batches in random order."""
     rng = random.Random(seed)
     # A little noise keeps the same texts from meeting in every epoch.
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i].ids) * rng.uniform(0.9, 1.1))
+    order = sorted(range(len(lengths)), key=lambda i: lengths[i] * rng.uniform(0.9, 1.1))
     batches: list[list[int]] = [[]]
     longest = 0
     for i in order:
-        longest = max(longest, len(texts[i].ids) + 2)
+        longest = max(longest, lengths[i] + 2)
         if batches[-1] and (len(batches[-1]) + 1) * longest > tokens:
             batches.append([])
-            longest = len(texts[i].ids) + 2
+            longest = lengths[i] + 2
         batches[-1].append(i)
     rng.shuffle(batches)
     return batches
@@ -157,12 +210,21 @@ def collate(
         windows = text.windows[:1] if first_window else text.windows
         for a, b in windows:
             rows.append(([cls, *text.ids[a:b], sep], [-1, *[t] * (b - a), -1], [-1, *owner[a:b], -1]))
-    width = max(len(r[0]) for r in rows)
-
-    def padded(column: int, fill: int) -> Tensor:
-        return torch.tensor([[int(x) for x in r[column]] + [fill] * (width - len(r[column])) for r in rows])
-
-    ids = padded(0, pad)
-    mask = torch.tensor([[1] * len(r[0]) + [0] * (width - len(r[0])) for r in rows])
-    layout = Layout(padded(1, -1), padded(2, -1), len(texts), len(sentence_text), torch.tensor(sentence_text))
+    ids, mask = _padded([r[0] for r in rows], pad), _padded([[1] * len(r[0]) for r in rows], 0)
+    owners, sentences = (_padded([r[column] for r in rows], -1) for column in (1, 2))
+    layout = Layout(owners, sentences, len(texts), len(sentence_text), torch.tensor(sentence_text))
     return ids, mask, layout
+
+
+def collate_targets(examples: Sequence[TargetExample], special: tuple[int, int, int]) -> tuple[Tensor, Tensor, Layout]:
+    """As collate, for texts with a target in front: the layout marks the tokens of the target alone."""
+    cls, sep, pad = special
+    rows = [[cls, *e.ids, sep] for e in examples]
+    ids, mask = _padded(rows, pad), _padded([[1] * len(r) for r in rows], 0)
+    owners = _padded([[-1, *[i] * e.target, *[-1] * (len(e.ids) - e.target + 1)] for i, e in enumerate(examples)], -1)
+    return ids, mask, Layout(owners, owners, len(examples), len(examples), torch.arange(len(examples)))
+
+
+def _padded(rows: Sequence[Sequence[int]], fill: int) -> Tensor:
+    width = max(map(len, rows))
+    return torch.tensor([[int(x) for x in row] + [fill] * (width - len(row)) for row in rows])

@@ -61,11 +61,17 @@ def class_figures(truth: Ints, predicted: Ints) -> dict[str, Any]:
     }
 
 
-def sentiment_figures(scorer: Scorer, source: str, *, by_source: bool = False) -> dict[str, Any]:
-    """The bundle, VADER, TextBlob and the majority class on a table with text and label (and source)."""
+def sentiment_figures(
+    scorer: Scorer, source: str, *, by_source: bool = False, target_column: str | None = None
+) -> dict[str, Any]:
+    """The bundle, VADER, TextBlob and the majority class on a table with text and label (and source).
+
+    target_column: what the labels are towards; the bundle's sentiment of the whole text is then a baseline too.
+    """
     rows = labelled(Path(source))
     texts, labels = [r["text"] for r in rows], [SENTIMENT.index(r["label"]) for r in rows]
-    found = scorer.sentiment(texts)
+    targets = [str(r[target_column]) for r in rows] if target_column else None
+    found = scorer.sentiment(texts, targets)
     truth = np.asarray(labels)
     neutral = (0.0, 1.0, 0.0)
     probabilities = np.asarray([(s.negative, s.neutral, s.positive) if s else neutral for s in found])
@@ -73,6 +79,9 @@ def sentiment_figures(scorer: Scorer, source: str, *, by_source: bool = False) -
     figures = {"bundle": class_figures(truth, predicted)}
     figures["bundle"]["ece"] = round(expected_calibration_error(probabilities, truth), 4)
     figures["bundle"]["brier"] = round(float(((probabilities - np.eye(3)[truth]) ** 2).sum(axis=1).mean()), 4)
+    if targets:
+        whole = [s.label if s else "neutral" for s in scorer.sentiment(texts)]
+        figures["whole_text"] = class_figures(truth, np.asarray([SENTIMENT.index(label) for label in whole]))
     figures["vader"] = class_figures(truth, vader(texts))
     figures["textblob"] = class_figures(truth, textblob(texts))
     figures["majority"] = class_figures(truth, np.full(len(truth), Counter(labels).most_common(1)[0][0]))
@@ -236,15 +245,19 @@ def _auc_interval(truth: NDArray[np.bool_], scores: Floats) -> list[float]:
     return interval(len(truth), auc)
 
 
-def evaluate(task: str, path: Path, scorer: Scorer, *, by_source: bool = False) -> dict[str, Any]:
+def evaluate(
+    task: str, path: Path, scorer: Scorer, *, by_source: bool = False, target_column: str | None = None
+) -> dict[str, Any]:
     """Figures of one task on a labelled file: the one entry for the command line.
 
-    sentiment: a table with text and label. conduct: annotated documents, JSON lines. loyalty: text, company and
-    `recommended` (0, 1) or `rating` (1 to 5) in a table.
+    sentiment: a table with text and label, towards the target in target_column if there is one. conduct: annotated
+    documents, JSON lines. loyalty: text, company and `recommended` (0, 1) or `rating` (1 to 5) in a table.
     Raises InputError where the file lacks what the task needs.
     """
     if task == "sentiment":
-        return sentiment_figures(scorer, str(path), by_source=by_source)
+        if target_column:
+            read_table(path, target_column)
+        return sentiment_figures(scorer, str(path), by_source=by_source, target_column=target_column)
     if task == "conduct":
         return conduct_figures(scorer, path)
     columns = read_table(path, "text").column_names

@@ -1,9 +1,10 @@
-"""Fine-tunes the encoder with the sentiment and the conduct head in turns.
+"""Fine-tunes the encoder with its heads in turns: sentiment, sentiment towards a target, conduct.
 
-    python -m training.finetune --base MODEL --sentiment FILE --conduct FILE --out DIR
+    python -m training.finetune --base MODEL --sentiment FILE --targets FILE --conduct FILE --dev FILE --out DIR
 
 Writes network.safetensors, the tokenizer and configuration of the base model, and record.json. A run that was killed
-goes on from its last checkpoint when the same command is given again.
+goes on from its last checkpoint when the same command is given again. With --dev the weights of the best development
+score are kept, and --patience ends a run that no longer gains.
 """
 
 import argparse
@@ -16,9 +17,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
+from sklearn.metrics import f1_score
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -28,6 +32,7 @@ from transformers import AutoConfig, AutoTokenizer
 from model.codebook import DOCUMENT_FIELDS
 from model.segment import TokenizedText
 from training import data
+from training.emoji import read_emoji
 from training.network import Layout, Network
 
 
@@ -35,15 +40,27 @@ from training.network import Layout, Network
 class Options:
     """What a run is defined by; it is written to the record.
 
-    tokens: tokens in a batch, padding counted. cap: texts taken of each sentiment source.
-    decay: learning rate of each layer relative to the one above it.
+    start: folder of an earlier run to go on from instead of new heads on base.
+    sentiment: any number of files or hub data sets. without: files whose texts are kept for evaluation.
+    cap: texts taken of each sentiment source; caps: (source, other cap) pairs.
+    evaluate_every: steps between two looks at the development score, over dev_texts of its texts. patience: looks
+    without a gain that end the run; 0 for never.
+    tokens: tokens in a batch, padding counted. decay: learning rate of each layer relative to the one above it.
     """
 
     base: str
-    sentiment: str
+    sentiment: tuple[str, ...]
     conduct: tuple[str, ...]
+    targets: tuple[str, ...] = ()
+    start: str | None = None
+    dev: str | None = None
+    without: tuple[str, ...] = ()
     conduct_epochs: int = 6
     cap: int = 8000
+    caps: tuple[tuple[str, int], ...] = ()
+    evaluate_every: int = 500
+    dev_texts: int = 1500
+    patience: int = 0
     sentiment_tokens: int = 96
     conduct_tokens: int = 256
     tokens: int = 1400
@@ -63,20 +80,57 @@ class Step:
     indices: list[int]
 
 
-def plan(sentiment: list[data.SentimentExample], conduct: list[data.ConductExample], o: Options) -> list[Step]:
+@dataclass(frozen=True)
+class Examples:
+    """What a run learns from, by task. held_out: ids of the annotated documents that it leaves out."""
+
+    sentiment: list[data.SentimentExample]
+    target: list[data.TargetExample]
+    conduct: list[data.ConductExample]
+    held_out: frozenset[str] = frozenset()
+
+
+def examples_of(o: Options, tokenizer: Tokenizer) -> Examples:
+    """Reads and draws the examples of a run; the same for the same options."""
+    kept_back = frozenset(data.normalised(t) for f in o.without for t in data.load(f)["text"])
+    sentiment = [
+        e
+        for f in o.sentiment
+        for e in data.sentiment_examples(
+            data.load(f),
+            tokenizer,
+            max_tokens=o.sentiment_tokens,
+            cap=o.cap,
+            caps=dict(o.caps),
+            without=kept_back,
+            seed=o.seed,
+        )
+    ]
+    targets = [
+        e for f in o.targets for e in data.target_examples(data.load(f), tokenizer, max_tokens=o.sentiment_tokens)
+    ]
+    conduct = [e for p in o.conduct for e in data.conduct_examples(Path(p), tokenizer, max_tokens=o.conduct_tokens)]
+    # What an earlier run left out must stay unseen by the runs that go on from it.
+    held = set(_record(o.start)["held_out"]) if o.start else hold_out(conduct, o.held_out, o.seed)
+    return Examples(sentiment, targets, [e for e in conduct if e.id not in held], frozenset(held))
+
+
+def _record(folder: str) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((Path(folder) / "record.json").read_text())
+    return record
+
+
+def plan(examples: Examples, o: Options) -> list[Step]:
     """All batches of a run in their order, which depends on the seed alone: a resumed run goes on in the same one."""
-    firsts = [_first_window(e.text) for e in sentiment]
+    firsts = [e.text.windows[0][1] for e in examples.sentiment]
     steps = [Step("sentiment", b) for b in data.by_length(firsts, o.tokens, o.seed)]
+    pairs = [len(e.ids) for e in examples.target]
+    steps += [Step("target", b) for b in data.by_length(pairs, o.tokens, o.seed) if b]
     for epoch in range(o.conduct_epochs):
-        texts = [e.text for e in conduct]
-        steps += [Step("conduct", b) for b in data.by_length(texts, o.tokens, o.seed + 1 + epoch)]
+        lengths = [len(e.text.ids) for e in examples.conduct]
+        steps += [Step("conduct", b) for b in data.by_length(lengths, o.tokens, o.seed + 1 + epoch)]
     random.Random(o.seed).shuffle(steps)
     return steps
-
-
-def _first_window(text: TokenizedText) -> TokenizedText:
-    end = text.windows[0][1]
-    return TokenizedText(text.ids[:end], text.offsets[:end], text.sentences, text.token_spans, ((0, end),))
 
 
 def encode(
@@ -84,9 +138,14 @@ def encode(
 ) -> tuple[Tensor, Layout]:
     """Token states of a batch in float32, computed in bfloat16, and where they belong."""
     ids, mask, layout = data.collate(texts, special, first_window=first_window)
+    return states_of(network, ids, mask), layout
+
+
+def states_of(network: Network, ids: Tensor, mask: Tensor) -> Tensor:
+    """Token states in float32, computed in bfloat16."""
     with torch.autocast("cpu", dtype=torch.bfloat16):
         states = network.states(ids, mask)
-    return states.float(), layout
+    return states.float()
 
 
 def sentiment_loss(
@@ -96,6 +155,16 @@ def sentiment_loss(
     states, layout = encode(network, [e.text for e in examples], special, first_window=True)
     labels = torch.tensor([e.label for e in examples])
     return F.cross_entropy(network.sentiment_logits(states, layout), labels, label_smoothing=smoothing)
+
+
+def target_loss(
+    network: Network, examples: list[data.TargetExample], special: tuple[int, int, int], smoothing: float
+) -> Tensor:
+    """As sentiment_loss, towards the target of each text."""
+    ids, mask, layout = data.collate_targets(examples, special)
+    labels = torch.tensor([e.label for e in examples])
+    logits = network.target_logits(states_of(network, ids, mask), layout)
+    return F.cross_entropy(logits, labels, label_smoothing=smoothing)
 
 
 def conduct_loss(network: Network, examples: list[data.ConductExample], special: tuple[int, int, int]) -> Tensor:
@@ -163,9 +232,14 @@ def rate_factor(number: int, total: int) -> float:
 
 
 def begin(o: Options) -> tuple[Network, torch.optim.Optimizer]:
-    """A network with new heads, the same for the same seed, and its optimiser."""
+    """A network with new heads, the same for the same seed, or one that goes on from `start`; and its optimiser."""
     torch.manual_seed(o.seed)
     network = Network.pretrained(o.base)
+    if o.start:
+        earlier = load_file(Path(o.start) / "network.safetensors")
+        missing, unknown = network.load_state_dict(earlier, strict=False)
+        if unknown or any(name.startswith("encoder.") for name in missing):
+            raise ValueError(f"{o.start} does not fit {o.base}: missing {missing}, unknown {unknown}")
     return network, torch.optim.AdamW(parameter_groups(network, o), fused=True)
 
 
@@ -173,8 +247,7 @@ def train(
     network: Network,
     optimizer: torch.optim.Optimizer,
     steps: list[Step],
-    sentiment: list[data.SentimentExample],
-    conduct: list[data.ConductExample],
+    examples: Examples,
     special: tuple[int, int, int],
     o: Options,
     done: int,
@@ -185,9 +258,11 @@ def train(
     for number, step in enumerate(steps[done:], start=done + 1):
         torch.manual_seed(o.seed + number)
         if step.task == "sentiment":
-            loss = sentiment_loss(network, [sentiment[i] for i in step.indices], special, o.smoothing)
+            loss = sentiment_loss(network, [examples.sentiment[i] for i in step.indices], special, o.smoothing)
+        elif step.task == "target":
+            loss = target_loss(network, [examples.target[i] for i in step.indices], special, o.smoothing)
         else:
-            loss = conduct_loss(network, [conduct[i] for i in step.indices], special)
+            loss = conduct_loss(network, [examples.conduct[i] for i in step.indices], special)
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
@@ -204,47 +279,99 @@ def hold_out(examples: list[data.ConductExample], count: int, seed: int) -> set[
     return set(ids[:count])
 
 
-def run(o: Options, out: Path) -> Path:
-    """Trains from the beginning or the last checkpoint; returns the folder with the trained network."""
+@torch.no_grad()
+def dev_score(network: Network, dev: list[data.SentimentExample], special: tuple[int, int, int], o: Options) -> float:
+    """Macro F1 of the sentiment head over development texts, in [0, 1]."""
+    network.eval()
+    found = np.zeros(len(dev), dtype=np.int64)
+    for batch in data.by_length([e.text.windows[0][1] for e in dev], o.tokens, o.seed):
+        states, layout = encode(network, [dev[i].text for i in batch], special, first_window=True)
+        found[batch] = network.sentiment_logits(states, layout).argmax(dim=-1).numpy()
+    network.train()
+    return float(f1_score([e.label for e in dev], found, average="macro", zero_division=0))
+
+
+class Best:
+    """The weights with the best development score so far, kept on disk beside the checkpoint."""
+
+    def __init__(self, folder: Path) -> None:
+        self.weights, self._note = folder / "best.safetensors", folder / "best.json"
+        stored = json.loads(self._note.read_text()) if self._note.is_file() else {"score": -1.0, "since": 0}
+        self.score, self.since = float(stored["score"]), int(stored["since"])
+
+    def see(self, network: Network, score: float) -> None:
+        """Keeps the weights if the score is the best; `since` counts the scores seen after it."""
+        better = score > self.score
+        self.score, self.since = (score, 0) if better else (self.score, self.since + 1)
+        if better:
+            save_file(network.state_dict(), self.weights)
+        self._note.write_text(json.dumps({"score": self.score, "since": self.since}))
+
+
+def prepare(o: Options, out: Path) -> tuple[Tokenizer, tuple[int, int, int]]:
+    """Writes tokenizer and configuration of the run; returns the tokenizer and its class, separator and padding ids."""
     out.mkdir(parents=True, exist_ok=True)
     hf = AutoTokenizer.from_pretrained(o.base)
     hf.backend_tokenizer.no_truncation()
     hf.backend_tokenizer.no_padding()
     hf.backend_tokenizer.save(str(out / "tokenizer.json"))
+    backend = Tokenizer.from_str(hf.backend_tokenizer.to_str())
+    read_emoji(backend)
+    backend.save(str(out / "tokenizer.json"))
     AutoConfig.from_pretrained(o.base).save_pretrained(out)
-    tokenizer = Tokenizer.from_file(str(out / "tokenizer.json"))
-    special = (hf.cls_token_id, hf.sep_token_id, hf.pad_token_id)
-    rows = data.load(o.sentiment)
-    sentiment = data.sentiment_examples(rows, tokenizer, max_tokens=o.sentiment_tokens, cap=o.cap, seed=o.seed)
-    conduct = [e for p in o.conduct for e in data.conduct_examples(Path(p), tokenizer, max_tokens=o.conduct_tokens)]
-    held = hold_out(conduct, o.held_out, o.seed)
-    conduct = [e for e in conduct if e.id not in held]
-    steps = plan(sentiment, conduct, o)
+    return backend, (hf.cls_token_id, hf.sep_token_id, hf.pad_token_id)
+
+
+def run(o: Options, out: Path) -> Path:
+    """Trains from the beginning or the last checkpoint; returns the folder with the trained network."""
+    tokenizer, special = prepare(o, out)
+    examples = examples_of(o, tokenizer)
+    dev: list[data.SentimentExample] = []
+    if o.dev:
+        found = data.sentiment_examples(data.load(o.dev), tokenizer, max_tokens=o.sentiment_tokens, seed=o.seed)
+        dev = found[: o.dev_texts]
+    steps = plan(examples, o)
     network, optimizer = begin(o)
     done = load_checkpoint(out / "checkpoint", network, optimizer)
+    best = Best(out)
     started = time.time()
-    losses: dict[str, list[float]] = {"sentiment": [], "conduct": []}
+    losses: dict[str, list[float]] = {}
     curve: list[dict[str, float]] = []
+    last = done
     progress = tqdm(total=len(steps), initial=done, file=sys.stderr, mininterval=10)
-    for number, task, loss in train(network, optimizer, steps, sentiment, conduct, special, o, done):
-        losses[task].append(loss)
+    for number, task, loss in train(network, optimizer, steps, examples, special, o, done):
+        losses.setdefault(task, []).append(loss)
+        last = number
         progress.update()
-        if number % 200 == 0 or number == len(steps):
-            curve.append({"step": number, **{k: sum(v) / len(v) for k, v in losses.items() if v}})
+        look = bool(dev) and (number % o.evaluate_every == 0 or number == len(steps))
+        if number % 200 == 0 or number == len(steps) or look:
+            curve.append({"step": number, **{k: sum(v) / len(v) for k, v in losses.items()}})
+            losses = {}
+            if look:
+                curve[-1]["dev_macro_f1"] = dev_score(network, dev, special, o)
+                best.see(network, curve[-1]["dev_macro_f1"])
             progress.set_postfix(curve[-1])
-            losses = {"sentiment": [], "conduct": []}
         if number % 500 == 0:
             save_checkpoint(out / "checkpoint", network, optimizer, number)
+        if o.patience and best.since >= o.patience:
+            break
+    if best.weights.is_file():
+        network.load_state_dict(load_file(best.weights))
     save_file(network.state_dict(), out / "network.safetensors")
+    files = (*o.sentiment, *o.targets, *o.conduct)
     record = {
         "options": asdict(o),
-        "sentiment_examples": len(sentiment),
-        "conduct_documents": len(conduct),
-        "held_out": sorted(held),
-        "steps": len(steps),
+        "sentiment_examples": len(examples.sentiment),
+        "target_examples": len(examples.target),
+        "conduct_documents": len(examples.conduct),
+        "held_out": sorted(examples.held_out),
+        "steps": last,
+        "planned_steps": len(steps),
         "resumed_at": done,
         "seconds": round(time.time() - started),
-        "data_sha256": data.digest([Path(o.sentiment), *map(Path, o.conduct)]),
+        # A hub data set is known by its id; only files can be digested.
+        "data_sha256": data.digest([Path(f) for f in files if Path(f).is_file()]),
+        "start": _record(o.start) if o.start else None,
         "versions": {"torch": torch.__version__, "python": platform.python_version()},
         "machine": {"processor": platform.machine(), "threads": torch.get_num_threads()},
         "curve": curve,
@@ -257,17 +384,34 @@ def main() -> None:
     """Command line of the module."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--base", required=True, help="folder or hub id of the pretrained encoder")
-    parser.add_argument("--sentiment", required=True, help="file or hub data set with text, label, source")
+    parser.add_argument("--sentiment", required=True, nargs="+", help="files or hub data sets: text, label, source")
+    parser.add_argument("--targets", default=[], nargs="+", help="the same with a column target")
     parser.add_argument("--conduct", required=True, nargs="+", help="annotated documents, JSON lines")
     parser.add_argument("--out", required=True, type=Path)
-    parser.add_argument("--cap", type=int, default=Options.cap)
+    parser.add_argument("--start", help="folder of an earlier run to go on from")
+    parser.add_argument("--dev", help="development texts; the weights that score best on them are kept")
+    parser.add_argument("--without", default=[], nargs="+", help="files whose texts are kept for evaluation")
+    parser.add_argument("--cap", type=int, default=Options.cap, help="most texts of a source")
+    parser.add_argument("--cap-of", type=_cap, default=[], nargs="+", metavar="SOURCE=N", help="other caps")
     parser.add_argument("--conduct-epochs", type=int, default=Options.conduct_epochs)
+    parser.add_argument("--rate", type=float, default=Options.rate, help="learning rate of the top layer")
+    parser.add_argument("--head-rate", type=float, default=Options.head_rate)
+    parser.add_argument("--evaluate-every", type=int, default=Options.evaluate_every, metavar="STEPS")
+    parser.add_argument("--patience", type=int, default=Options.patience, metavar="LOOKS")
     parser.add_argument("--seed", type=int, default=Options.seed)
     parser.add_argument("--threads", type=int, default=1)
-    a = parser.parse_args()
-    torch.set_num_threads(a.threads)
-    options = Options(a.base, a.sentiment, tuple(a.conduct), cap=a.cap, conduct_epochs=a.conduct_epochs, seed=a.seed)
-    print(run(options, a.out))
+    given = vars(parser.parse_args())
+    torch.set_num_threads(given.pop("threads"))
+    out, caps = given.pop("out"), given.pop("cap_of")
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+    print(run(Options(**fields, caps=tuple(caps)), out))
+
+
+def _cap(given: str) -> tuple[str, int]:
+    source, _, number = given.rpartition("=")
+    if not source or not number.isdigit():
+        raise argparse.ArgumentTypeError(f"got {given!r}, expected SOURCE=NUMBER")
+    return source, int(number)
 
 
 if __name__ == "__main__":

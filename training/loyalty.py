@@ -7,7 +7,6 @@ the weights of the features. Research enters as weak Gaussian priors and a few h
 
 import json
 import random
-import re
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +22,7 @@ from model.loyalty import CONDUCT_FEATURES, FULL_FEATURES, Fit, vector
 from model.reading.table import read_table
 from model.scorer import Scorer
 from model.types import CaseFeatures, Reading
+from training.data import normalised
 
 Floats = NDArray[np.float64]
 DRAWS = 40
@@ -109,11 +109,6 @@ def _answered(features: CaseFeatures) -> bool:
     return features.failure >= 0.5 and any(
         p >= 0.4 for name, p in features.cues.items() if name.split(":")[0] in reactions
     )
-
-
-def normalised(text: str) -> str:
-    """Letters and digits in lower case: what makes two copies of a review the same."""
-    return " ".join(re.findall(r"\w+", text.casefold()))
 
 
 def unseen(rows: Sequence[dict[str, Any]], seen: Set[str]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The network that is trained: one encoder and the three heads that read its token states."""
+"""The network that is trained: one encoder and the heads that read its token states."""
 
 from dataclasses import dataclass
 
@@ -51,7 +51,7 @@ def peak_by(logits: Tensor, index: Tensor, count: int) -> Tensor:
 
 
 class Network(nn.Module):
-    """Encoder with a sentiment head, a sentence head (cues) and a document head (role, failure, stance).
+    """Encoder with heads: sentiment, sentiment towards a target, cues by sentence, role and failure and stance by text.
 
     base: folder or hub id of a pretrained BERT-type encoder.
     """
@@ -62,6 +62,7 @@ class Network(nn.Module):
         width = int(self.encoder.config.hidden_size)
         self.dropout = nn.Dropout(0.1)
         self.sentiment = nn.Linear(width, len(SENTIMENT))
+        self.target = nn.Linear(width, len(SENTIMENT))
         self.cue_token = nn.Linear(width, len(SENTENCE_LABELS))
         self.cue_context = nn.Linear(width, len(SENTENCE_LABELS))
         self.document = nn.Linear(width, sum(map(len, DOCUMENT_FIELDS.values())))
@@ -84,6 +85,12 @@ class Network(nn.Module):
         """(n_texts, 3), in the order of SENTIMENT."""
         vectors = mean_by(states.flatten(0, 1), layout.text.flatten(), layout.n_texts)
         logits: Tensor = self.sentiment(self.dropout(vectors))
+        return logits
+
+    def target_logits(self, states: Tensor, layout: Layout) -> Tensor:
+        """(n_texts, 3), in the order of SENTIMENT, towards the target whose tokens the layout marks."""
+        vectors = mean_by(states.flatten(0, 1), layout.text.flatten(), layout.n_texts)
+        logits: Tensor = self.target(self.dropout(vectors))
         return logits
 
     def conduct_logits(self, states: Tensor, layout: Layout) -> tuple[Tensor, Tensor, Tensor]:

@@ -41,14 +41,14 @@ class OddScorer(Scorer):
         self.go_on = threading.Event()
         self.calls = 0
 
-    def sentiment(self, texts):
+    def sentiment(self, texts, targets=None):
         self.calls += 1
         if "wait" in texts:
             self.waiting.set()
             assert self.go_on.wait(10)
         if "broken" in texts:
             raise RuntimeError("secret-detail")
-        return super().sentiment(texts)
+        return super().sentiment(texts, targets)
 
     def score(self, thread: Thread) -> Report:
         if thread.id == "bad":
@@ -352,6 +352,17 @@ def test_sentiment_keeps_order_and_isolates_bad_items(client):
     assert results[0]["negative"] + results[0]["neutral"] + results[0]["positive"] == pytest.approx(1)
     assert results[0]["valence"] == pytest.approx(results[0]["positive"] - results[0]["negative"])
     assert response.json()["bundle"] == {"version": "fake", "digest": "0" * 64}
+
+
+def test_sentiment_towards_a_target_and_a_target_that_cannot_be_used(client):
+    asked = {"texts": ["great", "great", "great"], "targets": [None, "great", "?!"]}
+    results = client.post("/v1/sentiment", json=asked).json()["results"]
+    assert [r.get("label") for r in results] == ["positive", "positive", None]
+    assert results[2]["error"]["field"] == "texts.2"
+    assert results[2]["error"]["code"] == "bad_target"
+    answer = client.post("/v1/sentiment", json={"texts": ["great"], "targets": []})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["got"] == "0 targets for 1 texts"
 
 
 def test_sentiment_across_slices_is_the_same_as_one_by_one(client):

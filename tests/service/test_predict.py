@@ -32,9 +32,9 @@ class Counting(Scorer):
         super().__init__(fake_scorer()._bundle)
         self.asked: list[str] = []
 
-    def sentiment(self, texts: Any) -> list[Sentiment | None]:
+    def sentiment(self, texts: Any, targets: Any = None) -> list[Sentiment | None]:
         self.asked += texts
-        return super().sentiment(texts)
+        return super().sentiment(texts, targets)
 
 
 def language(text: str) -> str:

@@ -94,6 +94,12 @@ def files(tmp_path_factory):
         for _ in range(24)
     ]
     (folder / "sentiment.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    pairs = [
+        {"text": "great day , awful kettle .", "target": target, "label": label, "source": "own"}
+        for target, label in (("day", "positive"), ("kettle", "negative"), ("refund", "neutral"))
+        for _ in range(8)
+    ]
+    (folder / "targets.jsonl").write_text("\n".join(map(json.dumps, pairs)))
     documents = [DOCUMENT | {"id": f"d{i}"} for i in range(12)]
     (folder / "conduct.jsonl").write_text("\n".join(map(json.dumps, documents)))
     return folder
@@ -101,7 +107,13 @@ def files(tmp_path_factory):
 
 def options(base, files, **changes):
     fields = {"conduct_epochs": 2, "tokens": 64, "held_out": 2, "rate": 1e-3} | changes
-    return finetune.Options(str(base), str(files / "sentiment.jsonl"), (str(files / "conduct.jsonl"),), **fields)
+    return finetune.Options(
+        str(base),
+        (str(files / "sentiment.jsonl"),),
+        (str(files / "conduct.jsonl"),),
+        targets=(str(files / "targets.jsonl"),),
+        **fields,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -149,16 +161,54 @@ def test_training_lowers_the_loss_and_records_the_run(run):
     assert record["curve"][-1]["sentiment"] < 1.1
 
 
+def test_the_best_weights_on_development_texts_are_kept_and_a_run_without_gain_ends(base, files, tmp_path):
+    o = options(
+        base, files, dev=str(files / "sentiment.jsonl"), evaluate_every=2, patience=1, rate=1e-9, head_rate=1e-9
+    )
+    record = json.loads((finetune.run(o, tmp_path) / "record.json").read_text())
+    scores = [c["dev_macro_f1"] for c in record["curve"] if "dev_macro_f1" in c]
+    assert len(scores) == 2
+    assert scores[1] <= scores[0]
+    assert record["steps"] == 4 < record["planned_steps"]
+
+
+def test_a_run_goes_on_from_an_earlier_one_and_leaves_texts_out(base, files, run, tmp_path):
+    (tmp_path / "kept.jsonl").write_text('{"text": "Great  day!"}')
+    o = options(base, files, start=str(run), without=(str(tmp_path / "kept.jsonl"),), caps=(("own", 50),))
+    network, _ = finetune.begin(o)
+    earlier = load_file(run / "network.safetensors")
+    assert torch.equal(network.state_dict()["sentiment.weight"], earlier["sentiment.weight"])
+    tokenizer, _ = finetune.prepare(o, tmp_path)
+    examples = finetune.examples_of(o, tokenizer)
+    great = tokenizer.token_to_id("great")
+    assert len(examples.sentiment) == 50
+    assert not any(great in e.text.ids for e in examples.sentiment)
+
+
+def test_an_emoji_is_read_as_a_word_and_offsets_stay_true(base, run):
+    tokenizer = Tokenizer.from_file(str(run / "tokenizer.json"))
+    text = "day \U0001f44d\U0001f3fd , bad"
+    encoding = tokenizer.encode(text, add_special_tokens=False)
+    assert encoding.tokens == ["day", "good", ",", "bad"]
+    assert [text[a:b] for a, b in encoding.offsets] == ["day", "\U0001f44d", ",", "bad"]
+
+
+def test_the_target_stands_in_front_and_is_marked(base, files):
+    tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
+    first = data.target_examples(data.load(str(files / "targets.jsonl")), tokenizer, max_tokens=9)[0]
+    _, mask, layout = data.collate_targets([first], (2, 3, 0))
+    assert tokenizer.decode(first.ids.tolist(), skip_special_tokens=False) == "day [SEP] great day , awful kettle ."
+    assert layout.text[0].tolist() == [-1, 0, *[-1] * 8]
+    assert mask.sum() == 10
+
+
 def test_a_killed_run_goes_on_where_it_was_and_ends_the_same(base, files, run, tmp_path):
     o = options(base, files)
     network, optimizer = finetune.begin(o)
-    tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
-    sentiment = data.sentiment_examples(data.load(o.sentiment), tokenizer, max_tokens=96, cap=o.cap, seed=o.seed)
-    conduct = data.conduct_examples(files / "conduct.jsonl", tokenizer, max_tokens=256)
-    held = finetune.hold_out(conduct, o.held_out, o.seed)
-    conduct = [e for e in conduct if e.id not in held]
-    steps = finetune.plan(sentiment, conduct, o)
-    for number, _, _ in finetune.train(network, optimizer, steps, sentiment, conduct, (2, 3, 0), o, done=0):
+    tokenizer, special = finetune.prepare(o, tmp_path)
+    examples = finetune.examples_of(o, tokenizer)
+    steps = finetune.plan(examples, o)
+    for number, _, _ in finetune.train(network, optimizer, steps, examples, special, o, done=0):
         if number == 4:
             finetune.save_checkpoint(tmp_path / "checkpoint", network, optimizer, number)
             break

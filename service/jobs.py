@@ -159,14 +159,14 @@ def job_of(row: RowMapping) -> Job:
 class JobRunner:
     """Takes jobs from the store and works on them in a thread of its own.
 
-    work(item, gone): the result of an item as JSON; raises what /v1/score would, and TimeoutError soon after `gone` is
-    set.
+    work(item, gone): the result of an item, which is JSON. Raises what /v1/score would, and TimeoutError soon after
+    `gone` is set.
     """
 
     def __init__(
         self,
         store: Store,
-        work: Callable[[Any, Event], dict[str, Any]],
+        work: Callable[[str, Event], dict[str, Any]],
         observer: Observer,
         *,
         lease_seconds: float,
@@ -295,7 +295,7 @@ class JobRunner:
         if content is None or gone.is_set():
             return None
         try:
-            return self._work(json.loads(content), gone)
+            return self._work(content, gone)
         except Exception as error:
             if isinstance(error, TimeoutError) and gone.is_set():
                 return None

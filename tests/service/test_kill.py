@@ -21,11 +21,13 @@ from sqlalchemy import make_url
 
 from service.serve import command, environment
 from service.settings import cores
-from tests.service.test_server import START_SECONDS, free_port
+from tests.service.test_server import free_port
 
 SLOW = "tests.service.fake_service:Slow"
 KILLS = int(os.environ.get("AMENDS_KILLS") or 5)
 SEED = int(os.environ.get("AMENDS_SEED") or time.time_ns())
+# Long, because this test may run for an hour beside others.
+START_SECONDS = 300
 LABELS = {"great": "positive", "awful": "negative", "table": "neutral"}
 
 
@@ -116,7 +118,7 @@ class Kills:
             )
 
     def wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
-        end = time.monotonic() + 2 * START_SECONDS
+        end = time.monotonic() + START_SECONDS
         while time.monotonic() < end and process.poll() is None:
             with contextlib.suppress(httpx.HTTPError):
                 if httpx.get(self.url + "/readyz", timeout=5).status_code == 200:
@@ -142,7 +144,7 @@ class Kills:
 
 def one_life(kills: Kills, told: Told, numbers: Numbers) -> None:
     """Starts the server, lets callers at it, and kills it at a random moment."""
-    process = kills.start(random.randint(1, min(2, cores())))
+    process = kills.start(min(cores(), random.choice((1, 1, 1, 2))))
     over, faults = threading.Event(), []
     senders = [
         threading.Thread(target=keep_sending, args=(send, kills.url, told, numbers, over, faults))
@@ -152,7 +154,7 @@ def one_life(kills: Kills, told: Told, numbers: Numbers) -> None:
         for sender in senders:
             sender.start()
         if random.random() < 0.15:
-            time.sleep(random.uniform(0, 3))
+            time.sleep(random.uniform(0, 5))
         else:
             kills.wait_until_ready(process)
             time.sleep(random.uniform(0, 2))
@@ -182,7 +184,7 @@ def settled(url: str, told: Told, numbers: Numbers) -> list[dict]:
         send_feedback(url, told, numbers.next())
     while told.unanswered_jobs:
         send_job(url, told, numbers.next())
-    end = time.monotonic() + 300
+    end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
         jobs = everything(url, "/v1/jobs", "jobs")
         if all(job["state"] not in ("queued", "running") for job in jobs):

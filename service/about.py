@@ -8,7 +8,7 @@ from typing import Any, get_args
 from model.bundle import RELEASED, bundle_digest, file_digest, manifest
 from model.codebook import CUES, FAILURE_TYPES, REPURCHASE, ROLES, SENTIMENT, SEVERITIES, STATED_LOYALTY, WOM
 from model.types import Band, BundleInfo, InputError, Status
-from service.schemas import MAX_CASES, MAX_TEXT_CHARACTERS, MAX_TEXTS, Labels, Limits, ModelResponse
+from service.schemas import MAX_CASES, MAX_FEEDBACK, MAX_TEXT_CHARACTERS, MAX_TEXTS, Labels, Limits, ModelResponse
 from service.settings import Settings
 
 # Language of the texts that the heads were trained on.
@@ -33,6 +33,8 @@ def about(info: BundleInfo, settings: Settings) -> ModelResponse:
             cases=MAX_CASES,
             body_bytes=settings.max_body_bytes,
             utterances=settings.max_utterances,
+            feedback=MAX_FEEDBACK,
+            job_items=settings.job_items,
             seconds=settings.timeout_seconds,
             languages=LANGUAGES,
         ),

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from http import HTTPStatus
 from threading import Event
 from typing import Any, TypeVar
 
@@ -16,8 +17,11 @@ from model.scorer import Scorer, has_words
 from model.types import InputError, Sentiment, Thread
 from service.about import about
 from service.cases import estimate
+from service.cores import Cores, GivesWay
 from service.errors import describe, problem_of, to_api_error
+from service.feedback import FeedbackRequest, FeedbackResponse, keep
 from service.framework import HttpService
+from service.jobs import Job, JobRequest, JobRunner, submit
 from service.metrics import ScoringMetrics
 from service.schemas import (
     MAX_TARGET_CHARACTERS,
@@ -38,11 +42,14 @@ from service.schemas import (
     SentimentRequest,
     SentimentResponse,
 )
-from service.serve import check_bundle
+from service.serve import check_bundle, opened_store, prepare_store
 from service.settings import Settings
+from service.views import caller_of
 
 # Texts between two looks at whether the caller still waits.
 SLICE = 64
+# Of a worker; SQLite lets one write at a time anyway.
+STORE_THREADS = 2
 
 T = TypeVar("T")
 
@@ -60,8 +67,14 @@ class Amends:
         self.settings = Settings.from_env()
         self.scorer = self.load_scorer(self.settings)
         self.metrics = ScoringMetrics(self.scorer.info)
+        self.store = opened_store(self.settings)
         self._about = about(self.scorer.info, self.settings)
+        self._cores = Cores(self.settings.scoring_threads)
         self._threads = ThreadPoolExecutor(self.settings.scoring_threads, thread_name_prefix="score")
+        # They wait for the database far more than they work.
+        self._store_threads = ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="store")
+        self.jobs = self._job_runner()
+        self.jobs.start()
 
     def load_scorer(self, settings: Settings) -> Scorer:
         """The scorer of this worker. Threads come from requests, so that one call keeps to one."""
@@ -73,10 +86,19 @@ class Amends:
         """Runs once before any worker starts, so that a wrong setting ends the server and not each worker in turn."""
         check_bundle(Settings.from_env())
 
+    @bentoml.on_deployment  # type: ignore[untyped-decorator]
+    @staticmethod
+    def prepare() -> None:
+        """Runs once before any worker starts: makes the tables of the database or brings them up to date."""
+        prepare_store(Settings.from_env())
+
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def close(self) -> None:
-        """Lets go of the threads; work that has not begun is dropped."""
+        """Puts the job in hand back and lets go of the threads; work that has not begun is dropped."""
+        self.jobs.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self._store_threads.shutdown(wait=False, cancel_futures=True)
+        self.store.close()
 
     @bentoml.api(route="/v1/score")  # type: ignore[untyped-decorator]
     async def score(self, request: ScoreRequest, /) -> ScoreResponse:
@@ -85,7 +107,7 @@ class Amends:
         Gives a report per thread: the sentiment of every utterance, each author's case with the company's conduct,
         and the loyalty of each customer.
         """
-        return await self._in_thread(lambda gone: self._score(request, gone))
+        return await self._in_thread(lambda gone: self._score(request, gone, self.scorer))
 
     @bentoml.api(route="/v1/sentiment")  # type: ignore[untyped-decorator]
     async def sentiment(self, request: SentimentRequest, /) -> SentimentResponse:
@@ -111,6 +133,33 @@ class Amends:
         """
         return await self._in_thread(lambda gone: self._loyalty(request.cases, gone))
 
+    @bentoml.api(route="/v1/feedback")  # type: ignore[untyped-decorator]
+    async def feedback(self, request: FeedbackRequest, /, ctx: bentoml.Context) -> FeedbackResponse:
+        """Keep what people know better than the model, or what became of a customer.
+
+        Gives the number of each item, in order. An item that can't be used gets an error in its place.
+        """
+        caller = caller_of(ctx.request)
+        answer = await self.in_store(lambda: keep(self.store, request.items, caller, self.scorer.info))
+        failed = sum(isinstance(result, Failure) for result in answer.results)
+        self.metrics.feedback(kept=len(answer.results) - failed, failed=failed)
+        return answer
+
+    @bentoml.api(route="/v1/jobs")  # type: ignore[untyped-decorator]
+    async def submit_job(self, request: JobRequest, /, ctx: bentoml.Context) -> Job:
+        """Queue a batch to be scored in the background.
+
+        Gives the job with its number at once. With an `Idempotency-Key` header the same batch, sent again, is the
+        same job.
+        """
+        caller, key = caller_of(ctx.request), ctx.request.headers.get("idempotency-key")
+        most = {"most_items": self.settings.job_items, "most": self.settings.max_jobs}
+        job = await self.in_store(lambda: submit(self.store, request.items, caller, key, **most))
+        self.jobs.wake()
+        ctx.response.status_code = HTTPStatus.ACCEPTED
+        ctx.response.headers["Location"] = f"/v1/jobs/{job.id}"
+        return job
+
     def about(self) -> ModelResponse:
         """Describe the model that answers.
 
@@ -126,16 +175,38 @@ class Amends:
         there are never more threads at work than were set.
         """
         gone = Event()
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work, gone)
-        finally:
-            gone.set()
 
-    def _score(self, request: ScoreRequest, gone: Event) -> ScoreResponse:
+        def on_a_core() -> T:
+            with self._cores.taken():
+                return work(gone)
+
+        with self._cores.wanted():
+            try:
+                return await asyncio.get_running_loop().run_in_executor(self._threads, on_a_core)
+            finally:
+                gone.set()
+
+    async def in_store(self, work: Callable[[], T]) -> T:
+        """Runs work() in a thread for the database, where it waits for nothing that is scored."""
+        return await asyncio.get_running_loop().run_in_executor(self._store_threads, work)
+
+    def _job_runner(self) -> JobRunner:
+        settings = self.settings
+        times = {"lease_seconds": settings.job_lease_seconds, "job_days": settings.job_days}
+        return JobRunner(self.store, self._job_item, self.metrics, **times, feedback_days=settings.feedback_days)
+
+    def _job_item(self, item: str, gone: Event) -> dict[str, Any]:
+        # The same bundle, but its encoder lets requests go first.
+        encoder = GivesWay(self.scorer.bundle.encoder, lambda: self._cores.give_way(gone))
+        scorer = Scorer(replace(self.scorer.bundle, encoder=encoder))
+        with self._cores.spare(gone):
+            return {"reports": self._score(ScoreRequest.model_validate_json(item), gone, scorer).reports}
+
+    def _score(self, request: ScoreRequest, gone: Event, scorer: Scorer) -> ScoreResponse:
         reports: list[dict[str, Any]] = []
         for thread in self._threads_of(request):
             _stop_if(gone)
-            reports.append(self._report(thread))
+            reports.append(self._report(thread, scorer))
         return ScoreResponse(reports=reports)
 
     def _threads_of(self, request: ScoreRequest) -> list[Thread]:
@@ -162,9 +233,9 @@ class Amends:
                 expected=f"at most {self.settings.max_utterances}",
             )
 
-    def _report(self, thread: Thread) -> dict[str, Any]:
+    def _report(self, thread: Thread, scorer: Scorer) -> dict[str, Any]:
         try:
-            report = self.scorer.score(thread)
+            report = scorer.score(thread)
         except InputError as error:
             return Failure(error=problem_of(error)).model_dump()
         self.metrics.report(report)

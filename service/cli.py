@@ -71,6 +71,7 @@ def parser() -> argparse.ArgumentParser:
     _predict_options(commands.add_parser("predict", help="score every text of a table"))
     _evaluate_options(commands.add_parser("evaluate", help="measure the model on labelled data"))
     _serve_options(commands.add_parser("serve", help="answer over HTTP"))
+    _feedback_options(commands.add_parser("feedback", help="what people told the server they know better"))
     return top
 
 
@@ -154,6 +155,13 @@ def _serve_options(options: argparse.ArgumentParser) -> None:
     options.add_argument("--workers", type=_positive, help="processes (default: AMENDS_WORKERS, else 1)")
 
 
+def _feedback_options(options: argparse.ArgumentParser) -> None:
+    actions = options.add_subparsers(dest="action", metavar="ACTION", required=True)
+    export = actions.add_parser("export", help="write all feedback, one JSON object a line")
+    export.add_argument("--database", metavar="URL", help="default: that of the server's settings (docs/http.md)")
+    export.add_argument("--out", type=Path, required=True, metavar="OUT.jsonl")
+
+
 def _bundle_options(options: argparse.ArgumentParser) -> None:
     options.add_argument("--bundle", type=Path, metavar="FOLDER", help="model to use (default: the released one)")
     options.add_argument("--threads", type=_positive, default=1, help="for the encoder (default: %(default)s)")
@@ -206,6 +214,8 @@ def _run(args: argparse.Namespace, load: Load) -> int:
         return _evaluate(args, load)
     if args.command == "serve":
         return _serve(args)
+    if args.command == "feedback":
+        return _export_feedback(args)
     parser().print_help(sys.stderr)
     return 2
 
@@ -430,6 +440,19 @@ def _serve(args: argparse.Namespace) -> int:
     from service.serve import serve
 
     serve(args.host, args.port, args.workers)
+    return 0
+
+
+def _export_feedback(args: argparse.Namespace) -> int:
+    from service.feedback import export
+    from service.settings import Settings
+    from service.store import open_existing
+
+    store = open_existing(args.database or Settings.from_env().database)
+    try:
+        _say(f"wrote {args.out}: {export(store, args.out):,} items")
+    finally:
+        store.close()
     return 0
 
 

@@ -11,8 +11,11 @@ from starlette.responses import JSONResponse
 
 from model.types import InputError
 from service.schemas import Failure, Problem
+from service.store import StoreUnavailableError
 
 HTTP_MESSAGES = {404: "There is no such path; /docs lists them", 405: "This path takes other methods"}
+
+STORE_RETRY_SECONDS = 5
 
 
 class ApiError(Exception):
@@ -40,6 +43,9 @@ def to_api_error(error: Exception) -> ApiError:
             return _from_validation(error)
         case HTTPException():
             return _from_http(error)
+        case StoreUnavailableError():
+            problem = Problem(code="store_unavailable", message="The database does not answer; nothing was stored")
+            return ApiError(503, problem, headers={"Retry-After": str(STORE_RETRY_SECONDS)})
         case ClientDisconnect():
             return ApiError(400, Problem(code="disconnected", message="The caller went away before the body was whole"))
         case _:

@@ -4,6 +4,7 @@ These parts are not public. bentoml is pinned, and tests/service/test_app.py fai
 """
 
 import logging
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from inspect import getdoc
 from pathlib import Path
@@ -28,14 +29,15 @@ from service.middleware import PROBES, SECURITY_HEADERS, Admission, ApiKeys, Bod
 from service.openapi import MODEL_PATH, openapi
 from service.schemas import Problem
 from service.settings import Settings
+from service.views import VIEWS, View
 
 logger = logging.getLogger("bentoml.amends")
 
 DOCS_PAGE = Path(__file__).parent / "docs.html"
 # The page runs scripts of this server alone; Swagger UI brings inline styles and images.
 DOCS_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
-# Paths that change what is stored: they need a write key. Scoring stores nothing.
-WRITES: frozenset[str] = frozenset()
+# Paths that change what is stored: they need a write key, unless they are only read. Scoring stores nothing.
+WRITES = frozenset({"/v1/feedback", "/v1/jobs"})
 
 
 class Metrics(RunnerTrafficMetricsMiddleware):
@@ -64,6 +66,8 @@ class AppFactory(ServiceAppFactory):  # type: ignore[misc]
             app.add_exception_handler(kind, _error_response)
         app.add_route("/docs", self.index_page, include_in_schema=False)
         app.add_route(MODEL_PATH, self.model_view, methods=["GET"])
+        for view in VIEWS:
+            app.add_route(view.path, self._endpoint_of(view), methods=[view.method])
         return app
 
     @property
@@ -108,6 +112,15 @@ class AppFactory(ServiceAppFactory):  # type: ignore[misc]
         """The bundle that answers; BentoML's own API methods take POST alone."""
         return JSONResponse(self._service_instance.about().model_dump())
 
+    def _endpoint_of(self, view: View) -> Callable[[Request], Awaitable[Response]]:
+        async def endpoint(request: Request) -> Response:
+            try:
+                return await view.answer(self._service_instance, request)
+            except Exception as error:
+                return await _error_response(request, error)
+
+        return endpoint
+
     async def openapi_spec_view(self, _: Request) -> Response:
         """The OpenAPI document."""
         return JSONResponse(self.service.openapi_spec)
@@ -126,7 +139,7 @@ class HttpService(bentoml.Service[Any]):  # type: ignore[misc]
     @property
     def openapi_spec(self) -> dict[str, Any]:
         """The OpenAPI document; BentoML's own knows neither our errors nor our examples."""
-        return openapi(self.name, getdoc(self.inner) or "", self.apis.values(), self.inner.about)
+        return openapi(self.name, getdoc(self.inner) or "", self.apis.values(), self.inner.about, VIEWS)
 
     def to_asgi(self, is_main: bool = True) -> Starlette:
         """The ASGI application of one worker."""
@@ -137,8 +150,8 @@ class HttpService(bentoml.Service[Any]):  # type: ignore[misc]
 def _browser_access(settings: Settings) -> list[Middleware]:
     if not settings.origins:
         return []
-    headers = ["Authorization", "Content-Type"]
-    methods = ["GET", "POST"]
+    headers = ["Authorization", "Content-Type", "Idempotency-Key"]
+    methods = ["GET", "POST", "DELETE"]
     return [Middleware(CORSMiddleware, allow_origins=settings.origins, allow_methods=methods, allow_headers=headers)]
 
 

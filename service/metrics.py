@@ -1,6 +1,6 @@
 """What a worker counts of its own for Prometheus: what it scored and what came out, with few and fixed labels."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from model.types import BundleInfo, Case, Report
@@ -29,6 +29,16 @@ class ScoringMetrics:
         self._cases = counter("cases", "Cases of /v1/score and /v1/loyalty by status", "status")
         self._bands = counter("bands", "Cases with an estimate by band", "band")
         self._abstentions = counter("abstentions", "Cases without a full estimate by reason", "reason")
+        self._feedback = counter("feedback", "Items sent to /v1/feedback", "outcome")
+        self._job_items = counter("job_items", "Items of jobs that have a result", "outcome")
+        # Every worker reads the same queue; the one that looked last is right.
+        self._jobs = Gauge(
+            PREFIX + "jobs",
+            "Jobs that have not ended by state",
+            ("state",),
+            registry=self.registry,
+            multiprocess_mode="livemostrecent",
+        )
         bundle = Gauge(
             PREFIX + "bundle_info",
             "1 for the bundle that answers",
@@ -64,6 +74,20 @@ class ScoringMetrics:
         self._cases.labels("ok" if band else "failed").inc()
         if band:
             self._bands.labels(band).inc()
+
+    def feedback(self, *, kept: int, failed: int) -> None:
+        """Counts items of feedback."""
+        self._feedback.labels("kept").inc(kept)
+        self._feedback.labels("failed").inc(failed)
+
+    def job_item(self, *, scored: bool) -> None:
+        """Counts an item of a job that has a result."""
+        self._job_items.labels("scored" if scored else "failed").inc()
+
+    def queue(self, counts: Mapping[str, int]) -> None:
+        """Says how many jobs there are by state."""
+        for state, count in counts.items():
+            self._jobs.labels(state).set(count)
 
 
 def _reason(case: Case) -> str:

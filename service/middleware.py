@@ -16,6 +16,7 @@ METRICS = "/metrics"
 # What describes the service and holds nothing of anybody.
 DOCS = frozenset({"/", "/docs", "/docs.json"})
 DOCS_FILES = "/static_content/"
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
 RETRY_AFTER_SECONDS = 1
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -47,8 +48,8 @@ class SecurityHeaders:
 class ApiKeys:
     """Answers 401 to whoever sends no key that is known, and 403 to a read key where a write key is needed.
 
-    Probes and the description of the API stay open; /metrics does where metrics_open. writes: paths that change what
-    is stored, for which a write key is needed.
+    Probes and the description of the API stay open; /metrics does where metrics_open. writes: paths that change what is
+    stored, with all below them, unless they are only read. The name of the key goes into the state of the request.
     """
 
     def __init__(self, app: ASGIApp, keys: Sequence[Key], metrics_open: bool, writes: frozenset[str]) -> None:
@@ -61,15 +62,18 @@ class ApiKeys:
         """ASGI."""
         if scope["type"] not in ("http", "websocket") or self._is_open(scope["path"]):
             await self.app(scope, receive, send)
-        elif refusal := self._refusal(Headers(scope=scope), scope["path"]):
-            await refusal.response()(scope, receive, send)
+            return
+        caller = self._caller(Headers(scope=scope), scope)
+        if isinstance(caller, ApiError):
+            await caller.response()(scope, receive, send)
         else:
+            scope.setdefault("state", {})["key"] = caller.name
             await self.app(scope, receive, send)
 
     def _is_open(self, path: str) -> bool:
         return path in self.open or path.startswith(DOCS_FILES)
 
-    def _refusal(self, headers: Headers, path: str) -> ApiError | None:
+    def _caller(self, headers: Headers, scope: Scope) -> Key | ApiError:
         scheme, _, presented = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not presented.strip():
             got = "another scheme" if scheme else "nothing"
@@ -77,7 +81,7 @@ class ApiKeys:
         key = holder(self.keys, presented.strip())
         if key is None:
             return _unauthorized("unknown_key", "This API key is not known", "a key that is not known")
-        if path in self.writes and key.scope != "write":
+        if key.scope != "write" and self._changes_something(scope):
             problem = Problem(
                 code="read_only_key",
                 message="This API key may only read",
@@ -86,7 +90,14 @@ class ApiKeys:
                 expected="a write key",
             )
             return ApiError(HTTPStatus.FORBIDDEN, problem)
-        return None
+        return key
+
+    def _changes_something(self, scope: Scope) -> bool:
+        # A websocket has no method.
+        if scope.get("method") in READING:
+            return False
+        path: str = scope["path"]
+        return path in self.writes or path.startswith(tuple(f"{known}/" for known in self.writes))
 
 
 def _unauthorized(code: str, message: str, got: str) -> ApiError:

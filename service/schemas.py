@@ -11,6 +11,7 @@ from model.types import Band, InputError
 
 MAX_TEXTS = 1000
 MAX_CASES = 1000
+MAX_FEEDBACK = 1000
 MAX_TEXT_CHARACTERS = 100_000
 MAX_TARGET_CHARACTERS = 200
 
@@ -204,7 +205,9 @@ class Limits(BaseModel):
     text_characters: int = Field(description="Characters of each of them.")
     cases: int = Field(description="Cases in a request to /v1/loyalty.")
     body_bytes: int = Field(description="Bytes of the body of any request.")
-    utterances: int = Field(description="Utterances in a request to /v1/score or /v1/read.")
+    utterances: int = Field(description="Utterances in a request to /v1/score or /v1/read, or in an item of a job.")
+    feedback: int = Field(description="Items in a request to /v1/feedback.")
+    job_items: int = Field(description="Items in a job.")
     seconds: float = Field(description="Time for one request.")
     languages: list[str] = Field(description="Languages that the heads were trained on, ISO 639-1.")
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from model.bundle import RELEASED, verified
 from model.types import InputError
-from service.settings import Settings
+from service.settings import Settings, default_state
+from service.store import Store, absolute_url, open_store
 
 ROOT = Path(__file__).resolve().parents[1]
 # How long requests in hand may still run after SIGTERM; orchestrators commonly kill after 30 seconds.
@@ -26,7 +27,9 @@ def serve(host: str, port: int, workers: int | None = None) -> None:
     port can't be used.
     """
     env = environment(os.environ, port, workers)
-    check_bundle(Settings.from_env(env))
+    settings = Settings.from_env(env)
+    check_bundle(settings)
+    prepare_store(settings)
     address = free_address(host, port)
     sys.stdout.flush()
     os.execve(sys.executable, command(address, port), env)  # noqa: S606
@@ -44,16 +47,44 @@ def environment(env: Mapping[str, str], port: int, workers: int | None) -> dict[
     changed = {"BENTOML_HOME": str(_home(env, port)), "BENTOML_DO_NOT_TRACK": "True"}
     if workers is not None:
         changed["AMENDS_WORKERS"] = str(workers)
-    for name in ("AMENDS_BUNDLE", "AMENDS_API_KEYS_FILE"):
+    for name in ("AMENDS_BUNDLE", "AMENDS_API_KEYS_FILE", "AMENDS_STATE"):
         # BentoML changes the working directory.
         if path := env.get(name):
             changed[name] = str(Path(path).resolve())
+    if url := env.get("AMENDS_DATABASE_URL"):
+        changed["AMENDS_DATABASE_URL"] = absolute_url(url)
     return {**ONE_THREAD, **env, **changed}
 
 
 def check_bundle(settings: Settings) -> None:
     """Raises InputError unless the settings name a whole bundle: a worker that can't open it would restart for ever."""
     verified(settings.bundle or RELEASED)
+
+
+def prepare_store(settings: Settings) -> None:
+    """Makes the tables or brings them up to date, before any worker starts. Raises InputError where that can't be."""
+    opened_store(settings).close()
+
+
+def opened_store(settings: Settings) -> Store:
+    """The store of the settings. Raises InputError where it can't be opened."""
+    if settings.database_url is None:
+        _make_state_folder(settings.state or default_state())
+    return open_store(settings.database)
+
+
+def _make_state_folder(folder: Path) -> None:
+    try:
+        # What customers wrote is nobody else's business.
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"AMENDS_STATE: the folder {folder} can't be made: {error.strerror}",
+            code="bad_setting",
+            field="AMENDS_STATE",
+            got=str(folder),
+            expected="a folder that can be written",
+        ) from None
 
 
 def free_address(host: str, port: int) -> str:

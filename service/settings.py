@@ -15,6 +15,7 @@ from service.keys import Key, parse_keys
 PREFIX = "AMENDS_"
 ORIGIN = re.compile(r"https?://[^/\s*]+")
 CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+DATABASE_FILE = "amends.db"
 
 
 class Settings(BaseModel):
@@ -50,6 +51,31 @@ class Settings(BaseModel):
     cors_origins: str | None = Field(
         default=None, description="Origins of web pages that may call, with commas between, or `*`."
     )
+
+    state: Path | None = Field(
+        default=None, description="Folder for what the server keeps; unset: `~/.local/state/amends`."
+    )
+    database_url: str | None = Field(
+        default=None,
+        repr=False,
+        description="Database for feedback and jobs; unset: the SQLite file `amends.db` in that folder.",
+    )
+    job_items: int = Field(default=1000, ge=1, description="Most items in one job.")
+    max_jobs: int = Field(default=1000, ge=1, description="Jobs queued or running before more are refused.")
+    job_lease_seconds: float = Field(
+        default=30, ge=1, le=86400, description="How soon another worker takes the job of one that died."
+    )
+    job_days: float = Field(
+        default=30, ge=0, allow_inf_nan=False, description="Days before a job that ended is deleted; 0: never."
+    )
+    feedback_days: float = Field(
+        default=0, ge=0, allow_inf_nan=False, description="Days before feedback is deleted; 0: never."
+    )
+
+    @property
+    def database(self) -> str:
+        """URL of the database: as set, or that of a file in the state folder."""
+        return self.database_url or f"sqlite:///{self.state or default_state()}/{DATABASE_FILE}"
 
     @property
     def keys(self) -> tuple[Key, ...]:
@@ -114,6 +140,11 @@ class Settings(BaseModel):
             return cls.model_validate(given)
         except ValidationError as error:
             raise _input_error(error) from None
+
+
+def default_state() -> Path:
+    """Folder for what the server keeps, where none is set."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "amends"
 
 
 def variable(name: str) -> str:

@@ -9,6 +9,14 @@ from model.bundle import RELEASED
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _state(tmp_path_factory):
+    """What servers keep goes into a folder of the tests, and never into that of whoever runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AMENDS_STATE", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture
 def data() -> Path:
     """The development data, which is kept beside the repository and never inside it."""

@@ -5,7 +5,7 @@ import time
 from model.scorer import Scorer
 from service.app import Amends, served
 from service.settings import Settings
-from tests.fakes import fake_scorer
+from tests.fakes import FakeEncoder, fake_bundle, fake_scorer
 
 
 class SlowScorer(Scorer):
@@ -18,6 +18,14 @@ class SlowScorer(Scorer):
         return super().sentiment(texts)
 
 
+class SlowEncoder(FakeEncoder):
+    """Takes its time, so that a job can be cut off in the middle."""
+
+    def encode(self, windows):
+        time.sleep(0.01)
+        return super().encode(windows)
+
+
 @served
 class Fake(Amends.inner):
     def load_scorer(self, settings: Settings) -> Scorer:
@@ -26,3 +34,9 @@ class Fake(Amends.inner):
     @staticmethod
     def check() -> None:
         """The fake needs no bundle."""
+
+
+@served
+class Slow(Fake.inner):
+    def load_scorer(self, settings: Settings) -> Scorer:
+        return Scorer(fake_bundle(SlowEncoder()))

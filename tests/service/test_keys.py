@@ -88,14 +88,17 @@ def test_metrics_follow_the_setting_and_writes_need_a_write_key():
     for metrics_open in (True, False):
         guard = Middleware(ApiKeys, keys=keys, metrics_open=metrics_open, writes=frozenset({"/stored"}))
         app = Starlette(middleware=[guard])
-        for path in ("/metrics", "/stored", "/livez"):
-            app.add_route(path, fine)
+        for path in ("/metrics", "/stored", "/stored/1", "/storedness", "/livez"):
+            app.add_route(path, fine, methods=["GET", "POST", "DELETE"])
         client = TestClient(app)
         assert client.get("/metrics").status_code == (200 if metrics_open else 401)
         assert client.get("/metrics", headers=BEARER).status_code == 200
         assert client.get("/livez").status_code == 200
-        assert error_of(client.get("/stored", headers=BEARER), 403)["code"] == "read_only_key"
-        assert client.get("/stored", headers={"Authorization": "Bearer other"}).status_code == 200
+        for method, path in (("POST", "/stored"), ("DELETE", "/stored/1"), ("POST", "/stored/1")):
+            assert error_of(client.request(method, path, headers=BEARER), 403)["code"] == "read_only_key"
+            assert client.request(method, path, headers={"Authorization": "Bearer other"}).status_code == 200
+        for method, path in (("GET", "/stored"), ("HEAD", "/stored/1"), ("POST", "/storedness")):
+            assert client.request(method, path, headers=BEARER).status_code == 200
 
 
 def test_every_answer_has_the_security_headers(monkeypatch):

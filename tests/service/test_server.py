@@ -196,8 +196,8 @@ def test_workers_keep_to_the_cores(tmp_path):
         for _ in range(4 * cores()):
             assert sentiment(server, "great").status_code == 200
         threads = [p.num_threads() for p in server.family()[1:]]
-    # The event loop waits while the scoring threads work.
-    assert max(threads) <= 1 + cores()
+    # The event loop waits while the scoring threads work; so does the thread for jobs while there are none.
+    assert max(threads) <= 2 + cores()
 
 
 @pytest.mark.slow

@@ -39,6 +39,8 @@ from service.schemas import (
 )
 from service.serve import check_bundle
 from service.settings import Settings
+from service.what_if_http import advise_answer, thread_of_text, what_if_answer
+from service.what_if_schemas import AdviseRequest, AdviseResponse, Source, WhatIfRequest, WhatIfResponse
 
 # Texts between two looks at whether the caller still waits.
 SLICE = 64
@@ -110,6 +112,27 @@ class Amends:
         """
         return await self._in_thread(lambda gone: self._loyalty(request.cases, gone))
 
+    @bentoml.api(route="/v1/what-if")  # type: ignore[untyped-decorator]
+    async def what_if(self, request: WhatIfRequest, /) -> WhatIfResponse:
+        """Compare cases with comparable posts that report other conduct.
+
+        Gives the difference of the index with its interval, the probabilities before and after, and what research says
+        of the direction. An association among comparable posts, not what the change would cause.
+        """
+        return await self._in_thread(
+            lambda gone: what_if_answer(self.scorer, request, self._source(request), lambda: _stop_if(gone))
+        )
+
+    @bentoml.api(route="/v1/advise")  # type: ignore[untyped-decorator]
+    async def advise(self, request: AdviseRequest, /) -> AdviseResponse:
+        """Find what can still be done for each customer, and whom to contact first.
+
+        Gives the feasible actions with the largest differences, each with its what-if and the author's own words.
+        """
+        return await self._in_thread(
+            lambda gone: advise_answer(self.scorer, request, self._source(request), lambda: _stop_if(gone))
+        )
+
     def about(self) -> ModelResponse:
         """Describe the model that answers.
 
@@ -137,7 +160,12 @@ class Amends:
             reports.append(self._report(thread))
         return ScoreResponse(reports=reports)
 
-    def _threads_of(self, request: ScoreRequest) -> list[Thread]:
+    def _source(self, request: Source) -> list[Thread]:
+        if request.cases is not None:
+            return []
+        return self._threads_of(request) if request.text is None else [thread_of_text(request.text, request.brand)]
+
+    def _threads_of(self, request: ScoreRequest | Source) -> list[Thread]:
         if request.thread is not None:
             threads = [thread_from_dict(request.thread)]
         else:

@@ -28,7 +28,7 @@ from tests.fakes import fake_bundle, fake_scorer
 
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs/http.md").read_text("utf-8")
-POSTS = {"/v1/score", "/v1/sentiment", "/v1/read", "/v1/loyalty"}
+POSTS = {"/v1/score", "/v1/sentiment", "/v1/read", "/v1/loyalty", "/v1/what-if", "/v1/advise"}
 JSON = {"Content-Type": "application/json"}
 
 
@@ -539,6 +539,7 @@ def test_openapi_references_resolve(client):
     assert names <= set(schemas)
     assert "Failure" in names
     bodies = ("ScoreRequest", "SentimentRequest", "ReadRequest", "LoyaltyRequest", "Limits", "Problem")
+    bodies += ("WhatIfRequest", "AdviseRequest")
     described = {name: schemas[name] for name in bodies}
     described["case"] = schemas["LoyaltyRequest"]["properties"]["cases"]["items"]
     undescribed = [

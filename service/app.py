@@ -39,6 +39,7 @@ from service.schemas import (
 )
 from service.serve import check_bundle
 from service.settings import Settings
+from service.uploads import threads_of_file
 from service.what_if_http import advise_answer, thread_of_text, what_if_answer
 from service.what_if_schemas import AdviseRequest, AdviseResponse, Source, WhatIfRequest, WhatIfResponse
 
@@ -174,12 +175,29 @@ class Amends:
         return threads
 
     def _read(self, request: ReadRequest) -> ReadResponse:
-        threads = read(request.content, format=request.format, name="content", brand=request.brand)
+        if request.content_base64 is not None:
+            return ReadResponse(threads=[thread_to_dict(thread) for thread in self._file(request)])
+        threads = read(
+            request.content or "", format=request.format, name=request.name or "content", brand=request.brand
+        )
         self._check_size(threads, "content")
         return ReadResponse(threads=[thread_to_dict(thread) for thread in threads])
 
+    def _file(self, request: ReadRequest) -> list[Thread]:
+        """Counts as it reads: a small packed file may hold very much."""
+        content, name = request.content_base64 or "", request.name
+        threads: list[Thread] = []
+        count = 0
+        for thread in threads_of_file(content, name, format=request.format, brand=request.brand):
+            threads.append(thread)
+            count += len(thread.utterances)
+            self._check_count(count, "content_base64")
+        return threads
+
     def _check_size(self, threads: Sequence[Thread], field: str) -> None:
-        count = sum(len(thread.utterances) for thread in threads)
+        self._check_count(sum(len(thread.utterances) for thread in threads), field)
+
+    def _check_count(self, count: int, field: str) -> None:
         if count > self.settings.max_utterances:
             raise InputError(
                 "Too many utterances for one request; send fewer or use the command line",

@@ -49,14 +49,20 @@ def advise(head: LoyaltyHead, report: Report, features: Sequence[CaseFeatures | 
     features: what the loyalty head saw of each case, in the order of the report (Scorer.score_cases).
     """
     found = [
-        _advice(head, case, case.loyalty, seen)
+        advise_case(head, case, case.loyalty, seen)
         for case, seen in zip(report.cases, features, strict=True)
         if case.loyalty is not None and seen is not None
     ]
-    return tuple(sorted(found, key=lambda a: (-a.priority, a.index)))
+    return tuple(sorted(found, key=by_priority))
 
 
-def _advice(head: LoyaltyHead, case: Case, loyalty: LoyaltyEstimate, features: CaseFeatures) -> Advice:
+def by_priority(advice: Advice) -> tuple[float, float]:
+    """Sorts those to contact first to the front, and of equals those with the lower index."""
+    return -advice.priority, advice.index
+
+
+def advise_case(head: LoyaltyHead, case: Case, loyalty: LoyaltyEstimate, features: CaseFeatures) -> Advice:
+    """Advice for one case. features: what the loyalty head saw of it."""
     movable, reasons = movability(case, loyalty, features)
     note = case.reason if case.status != "ok" else None
     if features.failure < REPORTED:

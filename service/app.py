@@ -44,7 +44,10 @@ from service.schemas import (
 )
 from service.serve import check_bundle, opened_store, prepare_store
 from service.settings import Settings
+from service.uploads import threads_of_file
 from service.views import caller_of
+from service.what_if_http import advise_answer, thread_of_text, what_if_answer
+from service.what_if_schemas import AdviseRequest, AdviseResponse, Source, WhatIfRequest, WhatIfResponse
 
 # Texts between two looks at whether the caller still waits.
 SLICE = 64
@@ -160,6 +163,27 @@ class Amends:
         ctx.response.headers["Location"] = f"/v1/jobs/{job.id}"
         return job
 
+    @bentoml.api(route="/v1/what-if")  # type: ignore[untyped-decorator]
+    async def what_if(self, request: WhatIfRequest, /) -> WhatIfResponse:
+        """Compare cases with comparable posts that report other conduct.
+
+        Gives the difference of the index with its interval, the probabilities before and after, and what research says
+        of the direction. An association among comparable posts, not what the change would cause.
+        """
+        return await self._in_thread(
+            lambda gone: what_if_answer(self.scorer, request, self._source(request), lambda: _stop_if(gone))
+        )
+
+    @bentoml.api(route="/v1/advise")  # type: ignore[untyped-decorator]
+    async def advise(self, request: AdviseRequest, /) -> AdviseResponse:
+        """Find what can still be done for each customer, and whom to contact first.
+
+        Gives the feasible actions with the largest differences, each with its what-if and the author's own words.
+        """
+        return await self._in_thread(
+            lambda gone: advise_answer(self.scorer, request, self._source(request), lambda: _stop_if(gone))
+        )
+
     def about(self) -> ModelResponse:
         """Describe the model that answers.
 
@@ -209,7 +233,12 @@ class Amends:
             reports.append(self._report(thread, scorer))
         return ScoreResponse(reports=reports)
 
-    def _threads_of(self, request: ScoreRequest) -> list[Thread]:
+    def _source(self, request: Source) -> list[Thread]:
+        if request.cases is not None:
+            return []
+        return self._threads_of(request) if request.text is None else [thread_of_text(request.text, request.brand)]
+
+    def _threads_of(self, request: ScoreRequest | Source) -> list[Thread]:
         if request.thread is not None:
             threads = [thread_from_dict(request.thread)]
         else:
@@ -218,12 +247,29 @@ class Amends:
         return threads
 
     def _read(self, request: ReadRequest) -> ReadResponse:
-        threads = read(request.content, format=request.format, name="content", brand=request.brand)
+        if request.content_base64 is not None:
+            return ReadResponse(threads=[thread_to_dict(thread) for thread in self._file(request)])
+        threads = read(
+            request.content or "", format=request.format, name=request.name or "content", brand=request.brand
+        )
         self._check_size(threads, "content")
         return ReadResponse(threads=[thread_to_dict(thread) for thread in threads])
 
+    def _file(self, request: ReadRequest) -> list[Thread]:
+        """Counts as it reads: a small packed file may hold very much."""
+        content, name = request.content_base64 or "", request.name
+        threads: list[Thread] = []
+        count = 0
+        for thread in threads_of_file(content, name, format=request.format, brand=request.brand):
+            threads.append(thread)
+            count += len(thread.utterances)
+            self._check_count(count, "content_base64")
+        return threads
+
     def _check_size(self, threads: Sequence[Thread], field: str) -> None:
-        count = sum(len(thread.utterances) for thread in threads)
+        self._check_count(sum(len(thread.utterances) for thread in threads), field)
+
+    def _check_count(self, count: int, field: str) -> None:
         if count > self.settings.max_utterances:
             raise InputError(
                 "Too many utterances for one request; send fewer or use the command line",

@@ -19,6 +19,12 @@ def estimate(case: LoyaltyCase, head: LoyaltyHead) -> CaseEstimate:
     Raises InputError, with the path of the field inside the case, for a cue or value that the codebook doesn't have
     and for values that exclude each other.
     """
+    features, cues = features_of(case)
+    return _answer(case, fit_for(features, head).estimate(features, cues))
+
+
+def features_of(case: LoyaltyCase) -> tuple[CaseFeatures, list[Cue]]:
+    """A case as the loyalty head takes it, and its cues, without quotes. Raises InputError as estimate does."""
     _check_failure(case)
     labels = [(name, value) for name, given in case.cues.items() for value in _values(name, given)]
     features = CaseFeatures(
@@ -29,9 +35,12 @@ def estimate(case: LoyaltyCase, head: LoyaltyHead) -> CaseEstimate:
         valence=case.valence,
         length=0,
     )
-    chosen = head if case.valence is not None else LoyaltyHead(head.conduct, head.conduct)
-    found = chosen.estimate(features, list(_cues(labels)))
-    return _answer(case, found)
+    return features, list(_cues(labels))
+
+
+def fit_for(features: CaseFeatures, head: LoyaltyHead) -> LoyaltyHead:
+    """The head as it is where the valence is known; otherwise one of which both fits are the conduct-only one."""
+    return head if features.valence is not None else LoyaltyHead(head.conduct, head.conduct)
 
 
 def _answer(case: LoyaltyCase, found: LoyaltyEstimate) -> CaseEstimate:

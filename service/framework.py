@@ -30,6 +30,7 @@ from service.openapi import MODEL_PATH, openapi
 from service.schemas import Problem
 from service.settings import Settings
 from service.views import VIEWS, View
+from service.web_page import web_files, web_page
 
 logger = logging.getLogger("bentoml.amends")
 
@@ -64,7 +65,8 @@ class AppFactory(ServiceAppFactory):  # type: ignore[misc]
         app.debug = False
         for kind in (HTTPException, ApiError, Exception):
             app.add_exception_handler(kind, _error_response)
-        app.add_route("/docs", self.index_page, include_in_schema=False)
+        app.add_route("/docs", self.docs_page, include_in_schema=False)
+        app.routes.append(web_files())
         app.add_route(MODEL_PATH, self.model_view, methods=["GET"])
         for view in VIEWS:
             app.add_route(view.path, self._endpoint_of(view), methods=[view.method])
@@ -104,7 +106,11 @@ class AppFactory(ServiceAppFactory):  # type: ignore[misc]
         except Exception as error:
             return await _error_response(request, error)
 
-    async def index_page(self, _: Request) -> Response:
+    async def index_page(self, request: Request) -> Response:
+        """Called by BentoML for `/`."""
+        return await web_page(request)
+
+    async def docs_page(self, _: Request) -> Response:
         """Swagger UI from local files; BentoML's own page loads a tracker."""
         return HTMLResponse(DOCS_PAGE.read_text("utf-8"), headers={"Content-Security-Policy": DOCS_POLICY})
 

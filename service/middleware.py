@@ -15,7 +15,7 @@ PROBES = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
 METRICS = "/metrics"
 # What describes the service and holds nothing of anybody.
 DOCS = frozenset({"/", "/docs", "/docs.json"})
-DOCS_FILES = "/static_content/"
+OPEN_FILES = ("/static_content/", "/web/")
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 RETRY_AFTER_SECONDS = 1
 SECURITY_HEADERS = {
@@ -71,7 +71,7 @@ class ApiKeys:
             await self.app(scope, receive, send)
 
     def _is_open(self, path: str) -> bool:
-        return path in self.open or path.startswith(DOCS_FILES)
+        return path in self.open or path.startswith(OPEN_FILES)
 
     def _caller(self, headers: Headers, scope: Scope) -> Key | ApiError:
         scheme, _, presented = headers.get("authorization", "").partition(" ")

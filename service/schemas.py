@@ -180,16 +180,39 @@ class ReadRequest(Body):
                     "content": "text,author\nThe kettle leaked.,Ines\nMine too; they sent a refund.,Omar\n",
                     "format": "csv",
                     "brand": "Brightpot",
-                }
+                },
+                {"content_base64": "VGhlIGtldHRsZSBsZWFrZWQu", "name": "post.txt", "brand": "Brightpot"},
             ]
         },
     )
 
-    content: str = Field(description="The page, export or text itself. May hold several threads.")
+    content: str | None = Field(default=None, description="The page, export or text itself. May hold several threads.")
+    content_base64: str | None = Field(
+        default=None,
+        description=(
+            "A file as bytes in Base64 instead of `content`: for Parquet, for what is packed (gzip, Zstandard) and "
+            "for pages whose encoding has to be found."
+        ),
+    )
+    name: str | None = Field(
+        default=None, max_length=1000, description="Name of the file; its suffix helps to find the format."
+    )
     format: str = Field(
         default="auto", description="`html`, `text`, `jsonl`, `csv` or that of an export; `auto` finds out."
     )
     brand: str | None = Field(default=None, description="The company that `content` is about.")
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if (self.content is None) == (self.content_base64 is None):
+            raise InputError(
+                "Give either content or content_base64",
+                code="missing" if self.content is None else "one_content",
+                field="content",
+                got="neither" if self.content is None else "both",
+                expected="one of the two",
+            )
+        return self
 
 
 class ReadResponse(Body):

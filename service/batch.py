@@ -87,12 +87,13 @@ def run(
     mode: Mode = "new",
     *,
     say: Callable[[str], None] = lambda line: None,
+    pool: Callable[[Opening], Pool] | None = None,
 ) -> Finished:
     """Scores everything that `inputs` name into the folder out.
 
     mode: "new" wants no folder or an empty one, "resume" goes on where a run with the same input and options stopped
-    (or starts one), "overwrite" begins anew. Raises InputError where out or an option can't be used, and OSError where
-    results can't be written; what is done by then stays done.
+    (or starts one), "overwrite" begins anew. pool: other workers than those of options.engine. Raises InputError where
+    out or an option can't be used, and OSError where results can't be written; what is done by then stays done.
     """
     _check(options)
     out.mkdir(parents=True, exist_ok=True) if not out.exists() or out.is_dir() else _not_a_folder(out)
@@ -106,7 +107,9 @@ def run(
         )
         start = time.monotonic()
         before = len(results.done)
-        _score(sources, options, opening, int(wanted["shard_texts"]), results, say)
+        engine = pool or (lambda opening: _pool(options, opening))
+        shards = cut(sources, options.reading, wanted["shard_texts"], results.finished())
+        _score(shards, sum(s.size for s in sources), engine, opening, results, say)
         finished = _finished(results, before, time.monotonic() - start)
         write_summary(out, wanted, sources, results.total, finished.seconds)
         return finished
@@ -372,22 +375,23 @@ def _not_a_folder(out: Path) -> None:
 
 
 def _score(
-    sources: Sequence[Source],
-    options: Options,
+    shards: Iterator[Unit],
+    size: int,
+    engine: Callable[[Opening], Pool],
     opening: Opening,
-    shard_texts: int,
     results: Results,
     say: Callable[[str], None],
 ) -> None:
-    units = Ahead(cut(sources, options.reading, shard_texts, results.finished()), results.knows)
+    units = Ahead(shards, results.knows)
     first = units.next(60.0)
     while first is None and not units.dry:
         first = units.next(60.0)
     if first is None:
         return
-    pool = _pool(options, opening)
+    # A model takes seconds to open: not before there is something to score.
+    pool = engine(opening)
     try:
-        with Progress(sum(s.size for s in sources), results, say) as progress:
+        with Progress(size, results, say) as progress:
             _loop(units, first, pool, results, opening.task, progress)
     finally:
         units.stop()

@@ -22,6 +22,7 @@ from service.present import BANDS, SEVERITIES, cue_label
 
 HERE: Final = Path(__file__).parent
 LISTED: Final = 20
+"""Threads, customers and errors that summary.json lists; the page shows half of them."""
 LEAST_UTTERANCES: Final = 3
 """Utterances from which a thread is compared with others: a single text is no conversation."""
 TAIL: Final = 0.002
@@ -178,9 +179,9 @@ def _contacts(out: Path) -> list[Row]:
     best = heapq.nsmallest(LISTED, rows(), key=lambda r: (-r["priority"], r["shard"], r["thread"], r["author"]))
     for row in best:
         evidence = row.pop("evidence") or []
-        worst = [e for e in evidence if e["quote"] and e["contribution"] < 0][:2]
-        row["quotes"] = [e["quote"] for e in worst] or [s["quote"] for s in row["stated"] or []][:2]
-        del row["stated"]
+        worst = [e["quote"] for e in evidence if e["quote"] and e["contribution"] < 0]
+        said = [s["quote"] for s in row.pop("stated") or []]
+        row["quotes"] = list(dict.fromkeys(worst or said))[:2]
     return best
 
 
@@ -303,10 +304,11 @@ def render(found: Mapping[str, Any]) -> str:
             band_names=BANDS,
             index=_index(found["index"]),
             threads=[
-                (name, [(row, segments({n: row[n] for n in SENTIMENT}, SENTIMENT_BARS)) for row in rows])
+                (name, [(row, segments({n: row[n] for n in SENTIMENT}, SENTIMENT_BARS)) for row in rows[: LISTED // 2]])
                 for name, rows in (("Worst threads", found["worst_threads"]), ("Best threads", found["best_threads"]))
             ],
             least=LEAST_UTTERANCES,
+            shown=LISTED // 2,
             severities=SEVERITIES,
         )
     )

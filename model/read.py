@@ -20,7 +20,7 @@ from model.reading.warc import read_warc
 from model.reading.xml import read_xml, xml_root
 from model.types import InputError, Thread
 
-__all__ = ["FORMATS", "MAX_BYTES", "Limits", "iter_threads", "read", "read_file", "thread_from_dict"]
+__all__ = ["FORMATS", "MAX_BYTES", "Limits", "iter_open", "iter_threads", "read", "read_file", "thread_from_dict"]
 
 FORMATS: Final = ("auto", "html", "text", "jsonl", "csv", "parquet", "wxr", "disqus", "feed", "warc", *SHAPES)
 _PAGE_SUFFIXES: Final = {
@@ -56,6 +56,24 @@ def iter_threads(
     """
     _check_format(format)
     return _from_path(Path(path), format, brand, fields, limits)
+
+
+def iter_open(
+    file: IO[bytes],
+    name: str,
+    *,
+    format: str = "auto",  # noqa: A002
+    brand: str | None = None,
+    fields: Mapping[str, str] | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    notes: Notes | None = None,
+) -> Iterator[Thread]:
+    """As iter_threads, from an open file that can seek; `name` stands for its name.
+
+    notes: where to note what can't be read, by default it goes to the warnings of the next thread.
+    """
+    _check_format(format)
+    return _threads(file, format, name, brand, fields, limits, packed=True, notes=notes)
 
 
 def read(
@@ -131,8 +149,9 @@ def _threads(
     limits: Limits,
     *,
     packed: bool,
+    notes: Notes | None = None,
 ) -> Iterator[Thread]:
-    notes = Notes()
+    notes = notes if notes is not None else Notes()
     stream = opened(file, name, limits, notes, unpack=packed)
     head = stream.peek(_SNIFFED)
     inner = Path(name).stem if Path(name).suffix.lower() in _PACKED else name

@@ -1,7 +1,7 @@
 """The one place that wires reading, cleaning, encoder and heads: a Thread in, a Report out."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -45,6 +45,9 @@ SURE_OF_ROLE = 0.6
 # Who says so with this probability has dealings with the company.
 SAYS = 0.5
 
+CaseReport = tuple[Report, tuple[CaseFeatures | None, ...]]
+"""A report, and what the loyalty head saw of each of its cases, in their order; None without an estimate."""
+
 
 @dataclass(frozen=True)
 class Scored:
@@ -64,13 +67,17 @@ class Scored:
 class Scorer:
     """Scores threads and texts with one bundle. Safe to use from several threads."""
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, *, chunk: int = CHUNK) -> None:
+        """chunk: texts that are encoded together; a GPU wants thousands."""
         self._bundle = bundle
+        self._chunk = chunk
 
     @classmethod
-    def load(cls, bundle: Path | None = None, *, threads: int = 1, engine: str = "onnx") -> "Scorer":
+    def load(
+        cls, bundle: Path | None = None, *, threads: int = 1, engine: str = "onnx", chunk: int = CHUNK
+    ) -> "Scorer":
         """A scorer over a bundle folder, the released one by default. See model.bundle.load_bundle."""
-        return cls(load_bundle(bundle, threads=threads, engine=engine))
+        return cls(load_bundle(bundle, threads=threads, engine=engine), chunk=chunk)
 
     @property
     def bundle(self) -> Bundle:
@@ -161,7 +168,7 @@ class Scorer:
         """Cleans the thread, reads every utterance that is kept, and estimates the loyalty of each customer."""
         return self._report(clean(thread))[0]
 
-    def score_cases(self, thread: Thread) -> tuple[Report, tuple[CaseFeatures | None, ...]]:
+    def score_cases(self, thread: Thread) -> CaseReport:
         """The report, and what the loyalty head saw of each of its cases, in their order; None without an estimate."""
         return self._report(clean(thread))
 
@@ -177,10 +184,41 @@ class Scorer:
         cleaned, _ = clean_threads(threads)
         return (self._report(c)[0] for c in cleaned)
 
-    def _report(self, cleaned: Cleaned) -> tuple[Report, tuple[CaseFeatures | None, ...]]:
+    def score_many(self, threads: Iterable[Thread], *, texts: int = CHUNK) -> Iterator[Report]:
+        """A report for each thread, in order, as soon as it is there; threads may be a stream without an end.
+
+        The texts of several threads are encoded together, ordered by length and each different one once: as many
+        threads as hold `texts` of them are in memory at a time. The 8-bit graph rounds by the company that a text is
+        in, so a probability may differ by a few hundredths from `score`.
+        """
+        return (report for report, _ in self.score_cases_many(threads, texts=texts))
+
+    def score_cases_many(self, threads: Iterable[Thread], *, texts: int = CHUNK) -> Iterator[CaseReport]:
+        """As score_many, with what the loyalty head saw of each case (see score_cases)."""
+        waiting: list[Cleaned] = []
+        number = 0
+        for thread in threads:
+            waiting.append(clean(thread))
+            number += len(waiting[-1].thread.utterances)
+            if number >= texts:
+                yield from self._reports(waiting)
+                waiting, number = [], 0
+        yield from self._reports(waiting)
+
+    def _reports(self, cleaned: Sequence[Cleaned]) -> list[CaseReport]:
+        # In order of length, so that what is encoded together needs little padding.
+        different = sorted({u.text for c in cleaned for u in c.thread.utterances}, key=lambda t: (len(t), t))
+        known = dict(zip(different, self.read_texts(different), strict=True))
+        return [self._report(c, known) for c in cleaned]
+
+    def _report(self, cleaned: Cleaned, known: Mapping[str, Scored] | None = None) -> CaseReport:
+        """The report of a cleaned thread. known: its texts, where they were read already."""
         thread = cleaned.thread
         kept = thread.utterances
-        scored = dict(zip((u.id for u in kept), self.read_texts([u.text for u in kept]), strict=True))
+        if known is None:
+            scored = dict(zip((u.id for u in kept), self.read_texts([u.text for u in kept]), strict=True))
+        else:
+            scored = {u.id: known[u.text] for u in kept}
         subject = " ".join(filter(None, (thread.title, thread.url, *(u.text for u in kept if u.kind == "post"))))
         cases = [self._case(group, scored, thread.brand, subject) for group in by_author(kept)]
         roles = {uid: case.role for case in cases for uid in case.utterances}
@@ -211,8 +249,8 @@ class Scorer:
 
     def _encoded(self, texts: Sequence[str]) -> Iterator[tuple[list[TokenizedText], list[States]]]:
         """Texts in chunks, so that memory does not grow with their number."""
-        for start in range(0, len(texts), CHUNK):
-            tokenized = tokenize(texts[start : start + CHUNK], self._bundle.tokenizer, self._bundle.max_tokens)
+        for start in range(0, len(texts), self._chunk):
+            tokenized = tokenize(texts[start : start + self._chunk], self._bundle.tokenizer, self._bundle.max_tokens)
             yield tokenized, encode_texts(tokenized, self._bundle.encoder)
 
     def _scored(self, raw: str, text: TokenizedText, states: States) -> Scored:

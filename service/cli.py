@@ -1,4 +1,4 @@
-"""The command line: score threads, ask what if, read exports, trace a conversation, score tables, serve over HTTP.
+"""The command line: score threads, ask what if, read exports, trace a conversation, score tables and batches, serve.
 
 Exit codes: 0 all went well, 1 an input or output could not be used, 2 the command was not understood,
 130 interrupted, 141 whoever read the output went away.
@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from model.types import InputError, Report, Thread
 from service.files import error_line
@@ -69,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
     _advise_options(commands.add_parser("advise", help="what can still be done, and whom to contact first"))
     _read_options(commands.add_parser("read", help="turn pages and exports into threads, one JSON object a line"))
     _predict_options(commands.add_parser("predict", help="score every text of a table"))
+    _batch_options(commands.add_parser("batch", help="score any amount of files, and go on where it stopped"))
     _evaluate_options(commands.add_parser("evaluate", help="measure the model on labelled data"))
     _serve_options(commands.add_parser("serve", help="answer over HTTP"))
     _feedback_options(commands.add_parser("feedback", help="what people told the server they know better"))
@@ -138,6 +139,34 @@ def _predict_options(options: argparse.ArgumentParser) -> None:
     options.add_argument("--target-column", metavar="NAME", help="column with what the sentiment is wanted towards")
     options.add_argument("--out", type=_table_path, required=True, metavar="OUT", help=".parquet, .jsonl or .csv")
     _bundle_options(options)
+
+
+def _batch_options(options: argparse.ArgumentParser) -> None:
+    options.add_argument("inputs", nargs="+", metavar="INPUT", help="files, folders, 'globs*' or URLs (s3://...)")
+    options.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the results (docs/batch.md)")
+    options.add_argument(
+        "--task", choices=("score", "sentiment", "conduct", "loyalty"), default="score",
+        help="score: reports of threads (default); the others: each text alone",
+    )  # fmt: skip
+    going_on = options.add_mutually_exclusive_group()
+    going_on.add_argument("--resume", action="store_true", help="go on where the run in DIR stopped, or begin it")
+    going_on.add_argument("--overwrite", action="store_true", help="begin anew, whatever DIR holds of an earlier run")
+    options.add_argument("--engine", choices=("local", "ray"), default="local", help="default: local")
+    options.add_argument("--address", metavar="HOST:PORT", help="a running Ray cluster (default: one on this machine)")
+    options.add_argument("--workers", type=_positive, help="processes or actors (default: one a core, or a GPU)")
+    options.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if it is there"
+    )
+    options.add_argument(
+        "--shard-texts", type=_positive, metavar="N", help="texts of a shard (default: 2000; GPU 20000)"
+    )
+    options.add_argument("--brand", metavar="NAME", help="the company that all threads are about")
+    options.add_argument("--format", choices=FORMATS, default="auto", help="what the files are (default: found out)")
+    options.add_argument(
+        "--field", action="append", type=_field, metavar="NAME=COLUMN", default=[],
+        help="a column of a table and what it is (docs/reading.md), such as text=body; may be repeated",
+    )  # fmt: skip
+    options.add_argument("--bundle", type=Path, metavar="FOLDER", help="model to use (default: the released one)")
 
 
 def _evaluate_options(options: argparse.ArgumentParser) -> None:
@@ -225,6 +254,8 @@ def _run(args: argparse.Namespace, load: Load) -> int:
         return _read(args)
     if args.command == "predict":
         return _predict(args, load)
+    if args.command == "batch":
+        return _batch(args, load)
     if args.command == "evaluate":
         return _evaluate(args, load)
     if args.command == "serve":
@@ -405,6 +436,40 @@ def _predict(args: argparse.Namespace, load: Load) -> int:
     statuses = ", ".join(f"{number:,} {status}" for status, number in sorted(done.statuses.items()))
     _say(f"wrote {args.out}: {done.rows:,} rows ({statuses or 'none'}), {done.scored:,} different texts scored")
     return 0
+
+
+def _batch(args: argparse.Namespace, load: Load) -> int:
+    from service.batch import Options, run
+    from service.batch_input import Reading
+
+    given = None if load is _load else load
+    info = given(args.bundle).info if given else None
+    options = Options(
+        task=args.task,
+        reading=Reading(args.format, args.brand, dict(args.field)),
+        bundle=args.bundle,
+        engine=args.engine,
+        workers=args.workers,
+        device=args.device,
+        shard_texts=args.shard_texts,
+        address=args.address,
+        load=given,
+        identity=(info.version, info.digest) if info else None,
+    )
+    mode: Literal["new", "resume", "overwrite"] = "resume" if args.resume else "overwrite" if args.overwrite else "new"
+    try:
+        done = run(args.inputs, args.out, options, mode, say=_say)
+    except KeyboardInterrupt:
+        _say(f"stopped; what is done is kept in {args.out}, --resume goes on with it")
+        return 130
+    before = f" ({done.skipped:,} of them before)" if done.skipped else ""
+    _say(
+        f"wrote {args.out}: {done.texts:,} texts in {done.threads:,} threads, {done.shards:,} shards{before}, "
+        f"{done.seconds:,.0f} s"
+    )
+    if done.errors:
+        _say(f"{done.errors:,} things could not be used; {args.out / 'errors'} says which and why")
+    return 1 if done.errors else 0
 
 
 @contextmanager

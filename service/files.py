@@ -1,11 +1,18 @@
 """Files of the commands: results that a reader never meets half, and errors that say where in one line."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from model.types import InputError
+
+BESIDE_PAGES: Final = re.compile(
+    r"\.(?:css|js|mjs|map|png|jpe?g|gif|svg|ico|webp|avif|woff2?|ttf|otf|eot|mp[34]|webm|pdf|zip|part)$", re.IGNORECASE
+)
+"""Names of what lies beside saved pages and is none itself."""
 
 
 def check_output(path: Path) -> None:

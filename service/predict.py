@@ -122,6 +122,11 @@ def predict(
     return Outcome(table.num_rows, rows.scored, dict(statuses), renamed)
 
 
+def score_texts(texts: Sequence[str], task: Task, scorer: "Scorer", language: Callable[[str], str]) -> list[Row]:
+    """One row a text with the columns of task, in order; equal texts are scored once."""
+    return _Rows(task, scorer, language, pa.chunked_array([pa.array(texts, pa.string())])).of(texts)
+
+
 def kept_names(given: Sequence[str], ours: Iterable[str]) -> list[str]:
     """Names for the input's columns, in order: one that is taken becomes `<name>_input`, then `<name>_input_2`."""
     taken = set(ours)

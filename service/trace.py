@@ -16,7 +16,7 @@ from model.reading.bytes import decode
 from model.trace import trace
 from model.trace_types import Anchor, Trace
 from model.types import InputError, Report, Thread
-from service.files import replacing
+from service.files import BESIDE_PAGES, replacing
 from service.trace_page import render
 
 if TYPE_CHECKING:
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
 MAX_ANCHORS: Final = 5_000
 """Links of one page that are looked at."""
-_BESIDE_PAGES: Final = re.compile(
-    r"\.(?:css|js|mjs|map|png|jpe?g|gif|svg|ico|webp|avif|woff2?|ttf|otf|eot|mp[34]|webm|pdf|zip|part)$", re.IGNORECASE
-)
 _HTML: Final = re.compile(rb"<!doctype html|<html[\s>]|<body[\s>]", re.IGNORECASE)
 
 
@@ -108,7 +105,7 @@ def _inside(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
         hidden = any(p.startswith(".") or p.endswith("_files") for p in parts)
-        if path.is_file() and not hidden and not _BESIDE_PAGES.search(path.name):
+        if path.is_file() and not hidden and not BESIDE_PAGES.search(path.name):
             yield path
 
 

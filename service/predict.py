@@ -124,7 +124,8 @@ def predict(
 
 def score_texts(texts: Sequence[str], task: Task, scorer: "Scorer", language: Callable[[str], str]) -> list[Row]:
     """One row a text with the columns of task, in order; equal texts are scored once."""
-    return _Rows(task, scorer, language, pa.chunked_array([pa.array(texts, pa.string())])).of(texts)
+    rows = _Rows(task, scorer, language, pa.chunked_array([pa.array(texts, pa.string())]))
+    return rows.of(texts, [None] * len(texts))
 
 
 def kept_names(given: Sequence[str], ours: Iterable[str]) -> list[str]:

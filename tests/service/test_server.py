@@ -286,6 +286,25 @@ def test_a_folder_without_a_bundle_is_an_error(tmp_path, monkeypatch):
         check_bundle(Settings(bundle=tmp_path))
 
 
+@pytest.mark.skipif(not (RELEASED / "bundle.json").is_file(), reason="model/released holds no bundle")
+def test_a_database_that_can_not_be_opened_ends_the_start(tmp_path, monkeypatch):
+    monkeypatch.setenv("AMENDS_DATABASE_URL", f"sqlite:///{tmp_path}/none/a.db")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(InputError, match="unable to open database file") as caught:
+        serve("127.0.0.1", free_port(), 1)
+    assert caught.value.field == "AMENDS_DATABASE_URL"
+
+
+@pytest.mark.slow
+def test_a_wrong_database_ends_the_server_and_not_each_worker_in_turn(tmp_path):
+    env = environment({**os.environ, "AMENDS_DATABASE_URL": "mysql://user:secret@db.example/x"}, port := free_port(), 1)
+    line = command("127.0.0.1", port, FAKE)
+    run = subprocess.run(line, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=START_SECONDS)
+    assert run.returncode != 0
+    assert "can't keep anything in mysql" in run.stderr
+    assert "secret" not in run.stdout + run.stderr
+
+
 def test_more_workers_than_cores_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(InputError) as caught:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from service.app import Amends
 
 MOST_ROWS: Final = 1000
+MOST_NAME: Final = 200
 LARGEST: Final = 2**63 - 1
 
 Limit = Annotated[int, Field(ge=1, le=MOST_ROWS, description="Most entries of one page.")]
@@ -139,8 +140,8 @@ VIEWS: Final = (
 
 
 def caller_of(request: Request) -> str:
-    """Name of the API key that the request came with; "" where the server asks for none."""
-    return str(getattr(request.state, "key", ""))
+    """Name of the API key that the request came with, as the store keeps it; "" where the server asks for none."""
+    return str(getattr(request.state, "key", ""))[:MOST_NAME]
 
 
 def _number(request: Request) -> int:

@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,11 +30,12 @@ def sqlite_file(folder: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory) -> Iterator[NewDatabase]:
+def postgres() -> Iterator[NewDatabase]:
     """Empties the database of a real PostgreSQL server, which ends with the tests."""
     psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed")
     pgserver = pytest.importorskip("pgserver", reason="pgserver, which brings PostgreSQL, is not installed")
-    folder = tmp_path_factory.mktemp("postgres")
+    # Run as root, the server is another user, whom the folders of pytest are closed to as soon as pytest starts again.
+    folder = Path(tempfile.mkdtemp(prefix="amends-postgres-"))
     try:
         server = started(pgserver, folder)
     except Exception as error:

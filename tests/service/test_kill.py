@@ -138,12 +138,16 @@ class Kills:
 
     def kill_one_worker(self, process: subprocess.Popen[bytes]) -> None:
         """The server starts another in its place."""
+        workers: list[psutil.Process] = []
+        while not workers:
+            workers = psutil.Process(process.pid).children()
+            time.sleep(0.01)
         with contextlib.suppress(psutil.NoSuchProcess):
-            random.choice(psutil.Process(process.pid).children(recursive=True)).send_signal(signal.SIGKILL)
+            random.choice(workers).send_signal(signal.SIGKILL)
 
 
-def one_life(kills: Kills, told: Told, numbers: Numbers) -> None:
-    """Starts the server, lets callers at it, and kills it at a random moment."""
+def one_life(kills: Kills, told: Told, numbers: Numbers, workers_to_kill: int) -> None:
+    """Starts the server, lets callers at it, kills some of its workers and in the end all of it at random moments."""
     process = kills.start(min(cores(), random.choice((1, 1, 1, 2))))
     over, faults = threading.Event(), []
     senders = [
@@ -153,14 +157,15 @@ def one_life(kills: Kills, told: Told, numbers: Numbers) -> None:
     try:
         for sender in senders:
             sender.start()
-        if random.random() < 0.15:
+        if random.random() < 0.1:
             time.sleep(random.uniform(0, 5))
         else:
             kills.wait_until_ready(process)
             time.sleep(random.uniform(0, 2))
-            if random.random() < 0.3:
-                kills.kill_one_worker(process)
-                time.sleep(random.uniform(0, 2))
+        for _ in range(workers_to_kill):
+            kills.kill_one_worker(process)
+            kills.wait_until_ready(process)
+            time.sleep(random.uniform(0, 2))
     finally:
         kills.kill(process)
         over.set()
@@ -219,8 +224,11 @@ def check_jobs(url: str, told: Told, jobs: list[dict]) -> None:
 def test_nothing_acknowledged_is_lost_doubled_or_stuck(database, tmp_path):
     random.seed(SEED)
     kills, told, numbers = Kills(tmp_path, database), Told(), Numbers()
-    for _ in range(KILLS):
-        one_life(kills, told, numbers)
+    left = KILLS
+    while left > 0:
+        workers_to_kill = min(random.randint(0, 3), left - 1)
+        one_life(kills, told, numbers, workers_to_kill)
+        left -= 1 + workers_to_kill
     process = kills.start(1)
     try:
         kills.wait_until_ready(process)

@@ -26,7 +26,7 @@ from service.serve import ROOT, check_bundle, command, environment, free_address
 from service.settings import Settings, cores
 
 FAKE = "tests.service.fake_service:Fake"
-START_SECONDS = 30
+START_SECONDS = 120
 
 
 @dataclass
@@ -126,11 +126,20 @@ def test_own_metrics_and_the_dashboard_that_shows_them(tmp_path):
             assert httpx.post(server.url + "/v1/score", json={"thread": thread}, timeout=30).status_code == 200
         cases = {"cases": [{"cues": {"redress": "refund"}, "severity": 1}, {"severity": 9}]}
         assert httpx.post(server.url + "/v1/loyalty", json=cases, timeout=30).status_code == 200
+        items = [{"kind": "sentiment", "text": "great", "label": "positive"}, {"kind": "mood"}]
+        assert httpx.post(server.url + "/v1/feedback", json={"items": items}, timeout=30).status_code == 200
+        job = httpx.post(server.url + "/v1/jobs", json={"items": [{"thread": thread}, {}]}, timeout=30).json()
+        while httpx.get(f"{server.url}/v1/jobs/{job['id']}", timeout=30).json()["state"] != "done":
+            time.sleep(0.1)
         text = httpx.get(server.url + "/metrics").text
     for line in (
         'amends_texts_total{outcome="scored"} 8.0',
         'amends_texts_total{outcome="failed"} 4.0',
         'amends_cases_total{status="failed"} 1.0',
+        'amends_feedback_total{outcome="kept"} 1.0',
+        'amends_feedback_total{outcome="failed"} 1.0',
+        'amends_job_items_total{outcome="scored"} 1.0',
+        'amends_job_items_total{outcome="failed"} 1.0',
         f'amends_bundle_info{{digest="{"0" * 64}",version="fake"}} 1.0',
     ):
         assert line in text.splitlines(), text
@@ -234,7 +243,7 @@ def test_builds_a_bento_offline(tmp_path):
     (bento,) = (tmp_path / "home/bentos/amends").glob("*/bento.yaml")
     files = {p.relative_to(bento.parent / "src") for p in (bento.parent / "src").rglob("*") if p.is_file()}
     assert {f.parts[0] for f in files} == {"bentofile.yaml", "model", "service"}
-    assert Path("service/docs.html") in files
+    assert {Path("service/docs.html"), Path("service/migrations/env.py")} <= files
     released = {Path("model/released") / p.name for p in RELEASED.glob("*")}
     assert released <= files
     assert yaml.safe_load((bento.parent / "apis/openapi.yaml").read_text())["openapi"] == "3.1.0"
@@ -275,6 +284,25 @@ def test_a_folder_without_a_bundle_is_an_error(tmp_path, monkeypatch):
     assert caught.value.code == "no_bundle"
     with pytest.raises(InputError):
         check_bundle(Settings(bundle=tmp_path))
+
+
+@pytest.mark.skipif(not (RELEASED / "bundle.json").is_file(), reason="model/released holds no bundle")
+def test_a_database_that_can_not_be_opened_ends_the_start(tmp_path, monkeypatch):
+    monkeypatch.setenv("AMENDS_DATABASE_URL", f"sqlite:///{tmp_path}/none/a.db")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(InputError, match="unable to open database file") as caught:
+        serve("127.0.0.1", free_port(), 1)
+    assert caught.value.field == "AMENDS_DATABASE_URL"
+
+
+@pytest.mark.slow
+def test_a_wrong_database_ends_the_server_and_not_each_worker_in_turn(tmp_path):
+    env = environment({**os.environ, "AMENDS_DATABASE_URL": "mysql://user:secret@db.example/x"}, port := free_port(), 1)
+    line = command("127.0.0.1", port, FAKE)
+    run = subprocess.run(line, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=START_SECONDS)
+    assert run.returncode != 0
+    assert "can't keep anything in mysql" in run.stderr
+    assert "secret" not in run.stdout + run.stderr
 
 
 def test_more_workers_than_cores_is_an_error(tmp_path, monkeypatch):

@@ -26,7 +26,7 @@ from service.serve import ROOT, check_bundle, command, environment, free_address
 from service.settings import Settings, cores
 
 FAKE = "tests.service.fake_service:Fake"
-START_SECONDS = 30
+START_SECONDS = 90
 
 
 @dataclass

@@ -50,7 +50,8 @@ EVIL = "</p><script>window.owned = 1</script><img src=x onerror='window.owned = 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    with fake_server(tmp_path_factory.mktemp("server")) as server:
+    folder = tmp_path_factory.mktemp("server")
+    with fake_server(folder, AMENDS_STATE=str(folder / "state")) as server:
         yield server
 
 
@@ -249,6 +250,25 @@ def test_an_item_that_is_refused_is_said(watched):
     watched.page.click(".utterance >> nth=0 >> .feel")
     watched.page.click("text=it is neutral")
     watched.page.wait_for_selector(".said:has-text('Not sent: This text is odd')")
+    watched.check()
+
+
+def test_a_correction_is_kept_by_the_server(watched, server):
+    if "/v1/feedback" not in httpx.get(server.url + "/docs.json").json()["paths"]:
+        pytest.skip("this server has no /v1/feedback")
+    watched.score(THREAD)
+    page = watched.page
+    page.click(".utterance >> nth=0 >> .feel")
+    page.click("text=it is neutral")
+    page.wait_for_selector(".said:has-text('Kept as number')")
+    page.click("button.tag:text-is('contact: none')")
+    page.click("text=wrong: not mentioned")
+    page.wait_for_selector(".correct >> nth=1 >> text=Kept as number")
+    kept = httpx.get(server.url + "/v1/feedback").json()["items"]
+    assert [(i["kind"], i["text"], i.get("label"), i.get("state")) for i in kept] == [
+        ("sentiment", IGNORED, "neutral", None),
+        ("cue", IGNORED, None, "not_mentioned"),
+    ]
     watched.check()
 
 

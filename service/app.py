@@ -105,14 +105,6 @@ class Amends:
         """
         return await self._in_thread(lambda _: self._read(request))
 
-    @bentoml.api(route="/v1/loyalty")  # type: ignore[untyped-decorator]
-    async def loyalty(self, request: LoyaltyRequest, /) -> LoyaltyResponse:
-        """Estimate loyalty from records of conduct.
-
-        Gives an estimate per case, in order. A case that can't be used gets an error in its place.
-        """
-        return await self._in_thread(lambda gone: self._loyalty(request.cases, gone))
-
     @bentoml.api(route="/v1/what-if")  # type: ignore[untyped-decorator]
     async def what_if(self, request: WhatIfRequest, /) -> WhatIfResponse:
         """Compare cases with comparable posts that report other conduct.
@@ -133,6 +125,14 @@ class Amends:
         return await self._in_thread(
             lambda gone: advise_answer(self.scorer, request, self._source(request), lambda: _stop_if(gone))
         )
+
+    @bentoml.api(route="/v1/loyalty")  # type: ignore[untyped-decorator]
+    async def loyalty(self, request: LoyaltyRequest, /) -> LoyaltyResponse:
+        """Estimate loyalty from records of conduct.
+
+        Gives an estimate per case, in order. A case that can't be used gets an error in its place.
+        """
+        return await self._in_thread(lambda gone: self._loyalty(request.cases, gone))
 
     def about(self) -> ModelResponse:
         """Describe the model that answers.

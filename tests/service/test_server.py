@@ -26,7 +26,7 @@ from service.serve import ROOT, check_bundle, command, environment, free_address
 from service.settings import Settings, cores
 
 FAKE = "tests.service.fake_service:Fake"
-START_SECONDS = 90
+START_SECONDS = 120
 
 
 @dataclass
@@ -237,6 +237,7 @@ def test_builds_a_bento_offline(tmp_path):
     assert Path("service/docs.html") in files
     released = {Path("model/released") / p.name for p in RELEASED.glob("*")}
     assert released <= files
+    assert {Path("service/web/index.html"), Path("service/web/chart.LICENSE.md")} <= files
     assert yaml.safe_load((bento.parent / "apis/openapi.yaml").read_text())["openapi"] == "3.1.0"
 
 

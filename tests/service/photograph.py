@@ -16,6 +16,8 @@ from tests.service.test_web_browser import CHROMIUM, FLAGS
 
 WIDTH = 1280
 COLOURS = 256
+# Milliseconds; the machine may be busy.
+PATIENCE = 180_000
 HIDE_FOCUS = "document.activeElement.blur()"
 
 
@@ -56,6 +58,7 @@ def main() -> None:
             ("dark", "page-dark.png", correction, 1180),
         ):
             page = browser.new_page(viewport={"width": WIDTH, "height": height}, color_scheme=theme)
+            page.set_default_timeout(PATIENCE)
             page.goto(server.url)
             page.click("#example")
             page.wait_for_selector(".place")

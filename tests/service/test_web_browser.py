@@ -70,6 +70,8 @@ class Watched:
     def __init__(self, browser, url, **options):
         self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         self.page = self.context.new_page()
+        # The machine may be busy.
+        self.page.set_default_timeout(60_000)
         self.url, self.asked, self.complaints, self.sent = url, [], [], []
         self.page.on("request", lambda r: self.asked.append(r.url))
         self.page.on("console", lambda m: self.complaints.append(m.text))

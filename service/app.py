@@ -128,14 +128,6 @@ class Amends:
         """
         return await self._in_thread(lambda _: self._read(request))
 
-    @bentoml.api(route="/v1/loyalty")  # type: ignore[untyped-decorator]
-    async def loyalty(self, request: LoyaltyRequest, /) -> LoyaltyResponse:
-        """Estimate loyalty from records of conduct.
-
-        Gives an estimate per case, in order. A case that can't be used gets an error in its place.
-        """
-        return await self._in_thread(lambda gone: self._loyalty(request.cases, gone))
-
     @bentoml.api(route="/v1/feedback")  # type: ignore[untyped-decorator]
     async def feedback(self, request: FeedbackRequest, /, ctx: bentoml.Context) -> FeedbackResponse:
         """Keep what people know better than the model, or what became of a customer.
@@ -183,6 +175,14 @@ class Amends:
         return await self._in_thread(
             lambda gone: advise_answer(self.scorer, request, self._source(request), lambda: _stop_if(gone))
         )
+
+    @bentoml.api(route="/v1/loyalty")  # type: ignore[untyped-decorator]
+    async def loyalty(self, request: LoyaltyRequest, /) -> LoyaltyResponse:
+        """Estimate loyalty from records of conduct.
+
+        Gives an estimate per case, in order. A case that can't be used gets an error in its place.
+        """
+        return await self._in_thread(lambda gone: self._loyalty(request.cases, gone))
 
     def about(self) -> ModelResponse:
         """Describe the model that answers.

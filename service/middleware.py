@@ -13,9 +13,10 @@ from service.schemas import Problem
 
 PROBES = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
 METRICS = "/metrics"
+PAGE_FILES = "/web/"
 # What describes the service and holds nothing of anybody.
 DOCS = frozenset({"/", "/docs", "/docs.json"})
-OPEN_FILES = ("/static_content/", "/web/")
+DOCS_FILES = "/static_content/"
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 RETRY_AFTER_SECONDS = 1
 SECURITY_HEADERS = {
@@ -71,7 +72,7 @@ class ApiKeys:
             await self.app(scope, receive, send)
 
     def _is_open(self, path: str) -> bool:
-        return path in self.open or path.startswith(OPEN_FILES)
+        return path in self.open or path.startswith((DOCS_FILES, PAGE_FILES))
 
     def _caller(self, headers: Headers, scope: Scope) -> Key | ApiError:
         scheme, _, presented = headers.get("authorization", "").partition(" ")

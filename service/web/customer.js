@@ -79,12 +79,14 @@ function table(loyalty) {
 
 function quotes(one, goto) {
   const evidence = explained(one.loyalty).shown.filter((e) => e.quote);
-  const items = evidence.map((e) => quoted(featureLabel(e.feature), "present", e, goto, signed(e.contribution)));
+  const items = together(evidence).map((same) =>
+    quoted(same.map((e) => [featureLabel(e.feature), signed(e.contribution)]), "present", same[0], goto));
   const known = new Set(evidence.map((e) => e.feature));
+  const sure = (label, kind, where) => quoted([[label, percent(where.probability)]], kind, where, goto);
   const more = one.cues.filter((c) => !known.has(`${c.cue}:${c.value}`)).map((c) =>
-    quoted(c.state === "hypothetical" ? `hypothetical: ${cueLabel(c.cue, c.value)}` : cueLabel(c.cue, c.value), c.state, c, goto, percent(c.probability)));
-  const said = one.stated.map((s) => quoted(`says: ${s.kind}`, "stated", s, goto, percent(s.probability)));
-  const held = one.tenure ? [quoted("customer before", "tenure", one.tenure, goto, percent(one.tenure.probability))] : [];
+    sure(c.state === "hypothetical" ? `hypothetical: ${cueLabel(c.cue, c.value)}` : cueLabel(c.cue, c.value), c.state, c));
+  const said = one.stated.map((s) => sure(`says: ${s.kind}`, "stated", s));
+  const held = one.tenure ? [sure("customer before", "tenure", one.tenure)] : [];
   const rest = [...more, ...said, ...(known.has("tenure") ? [] : held)];
   return [
     items.length ? el("ul", { class: "quotes", "aria-label": "In their words" }, items) : null,
@@ -92,10 +94,21 @@ function quotes(one, goto) {
   ];
 }
 
-function quoted(label, kind, where, goto, number) {
+/** Evidence in groups that quote the same words, in the order of the first of each. */
+function together(evidence) {
+  const groups = new Map();
+  for (const one of evidence) {
+    const place = `${one.start} ${one.end} ${one.utterance}`;
+    groups.set(place, [...(groups.get(place) ?? []), one]);
+  }
+  return [...groups.values()];
+}
+
+/** Labels with their numbers, and the words that they come from; a click shows where they stand. */
+function quoted(labels, kind, where, goto) {
   const words = el("q", { dir: "auto", text: where.quote });
   const link = where.utterance === null ? words : el("button", { type: "button", class: "quote", on: { click: () => goto(where.utterance, where.start) } }, words);
-  return el("li", {}, el("span", { class: `tag tag-${kind}`, text: label }), " ", el("span", { class: "soft", text: number }), " ", link);
+  return el("li", {}, labels.map(([label, number]) => [el("span", { class: `tag tag-${kind}`, text: label }), " ", el("span", { class: "soft", text: number }), " "]), link);
 }
 
 function noWhatIf(section, error) {

@@ -101,6 +101,8 @@ async function show(index, signal) {
   }
   results.replaceChildren(...(several ? [picker(index)] : []), state.views.get(index).node);
   results.hidden = false;
+  document.body.classList.add("scored");
+  byId("content").rows = 3;
   say(`Scored ${count(thread.utterances.length, "text")}.`);
   byId("report-title").focus({ preventScroll: true });
   results.scrollIntoView({ block: "start" });

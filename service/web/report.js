@@ -47,11 +47,13 @@ function summary(report, customers, choose) {
       el("p", { class: at_risk.length ? "lead" : "lead calm", text: lead(at_risk.length, customers.length) }),
       el("dl", { class: "counts" }, figure(sums.utterances, "utterances"), figure(sums.customers, "customers"),
         figure(sums.at_risk.length, "at risk"), figure(sums.advocates.length, "advocates"), figure(report.dropped.length, "dropped")),
-      el("figure", {}, el("figcaption", { text: "Sentiment of the utterances" }), stackedBar(feelings, "Share of utterances by sentiment"), legend(feelings)),
       report.warnings.length ? el("ul", { class: "warnings", "aria-label": "Warnings" }, report.warnings.map((w) => el("li", { text: w }))) : null),
-    customers.length ? el("figure", { class: "overview" },
-      el("figcaption", { text: `Loyalty index with 80 % interval${customers.length > IN_CHART ? `, first ${IN_CHART} of ${customers.length}` : ""}` }),
-      intervals(shown, (i) => choose(shown[i].utterances[0], true))) : null);
+    el("div", {},
+      customers.length ? el("figure", { class: "overview" },
+        el("figcaption", { text: `Loyalty index with 80 % interval${customers.length > IN_CHART ? `, first ${IN_CHART} of ${customers.length}` : ""}` }),
+        intervals(shown, (i) => choose(shown[i].utterances[0], true))) : null,
+      el("figure", {}, el("figcaption", { text: "Sentiment of the utterances" }),
+        stackedBar(feelings, "Share of utterances by sentiment"), legend(feelings))));
 }
 
 function lead(at_risk, customers) {

@@ -37,9 +37,9 @@ export function flagWords(flag) {
 
 /** Whole per cent; certainty is never claimed by rounding. */
 export function percent(p) {
-  if (p > 0 && p < 0.005) return "<1 %";
-  if (p >= 0.995 && p < 1) return ">99 %";
-  return `${Math.round(100 * p)} %`;
+  if (p > 0 && p < 0.005) return "<1\u00a0%";
+  if (p >= 0.995 && p < 1) return ">99\u00a0%";
+  return `${Math.round(100 * p)}\u00a0%`;
 }
 
 export function signed(number) {

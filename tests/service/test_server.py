@@ -246,6 +246,7 @@ def test_builds_a_bento_offline(tmp_path):
     assert {Path("service/docs.html"), Path("service/migrations/env.py")} <= files
     released = {Path("model/released") / p.name for p in RELEASED.glob("*")}
     assert released <= files
+    assert {Path("service/web/index.html"), Path("service/web/chart.LICENSE.md")} <= files
     assert yaml.safe_load((bento.parent / "apis/openapi.yaml").read_text())["openapi"] == "3.1.0"
 
 

@@ -89,7 +89,7 @@ def page(found: Mapping[str, Any]) -> str:
         "Written by `python -m benchmarks.behaviour`, which also renews the pins (`tests/behaviour/pins.json`): the",
         "test suite fails where a share of failures rises. The cases are our own, each worded on its own, in",
         "`tests/behaviour/*.toml`; the idea and the three kinds are those of CheckList (Ribeiro et al. 2020). They are",
-        "not for training, and were written before their results were seen (six were reworded afterwards because readers",
+        "not for training, and were written before their results were seen (six were reworded afterwards as readers",
         "could have differed). A share says what the model can't do yet, not how often that matters: the cases are no",
         "sample of what people write. With twelve cases and no failure the true share may still be up to .22 (95 %).",
     ]

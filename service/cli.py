@@ -145,6 +145,14 @@ def _evaluate_options(options: argparse.ArgumentParser) -> None:
     options.add_argument("--by", choices=("source",), help="also figures for every value of this column (sentiment)")
     options.add_argument("--target-column", metavar="NAME", help="column with the target that the labels are towards")
     options.add_argument("--json", action="store_true", help="print JSON instead of lines")
+    options.add_argument(
+        "--plot", type=Path, metavar="DIR", help="also draw reliability, confusion and scores (sentiment)"
+    )
+    options.add_argument("--plot-format", choices=("svg", "png"), default="svg", help="default: %(default)s")
+    options.add_argument(
+        "--miss-cost", type=_cost, metavar="N",
+        help="also the threshold to flag negative texts by, if missing one costs N false alarms (sentiment)",
+    )  # fmt: skip
     _bundle_options(options)
 
 
@@ -163,6 +171,13 @@ def _positive(value: str) -> int:
     number = int(value)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{value} is less than 1")
+    return number
+
+
+def _cost(value: str) -> float:
+    number = float(value)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{value} is not above 0")
     return number
 
 
@@ -401,8 +416,12 @@ def _progress(total: int) -> Iterator[Callable[[int], None]]:
 
 
 def _evaluate(args: argparse.Namespace, load: Load) -> int:
+    if args.task != "sentiment" and (args.plot or args.miss_cost):
+        raise InputError("--plot and --miss-cost go with --task sentiment", code="bad_option", got=args.task)
     try:
         from training.evaluate import evaluate
+
+        views = _views(args)
     except ModuleNotFoundError as error:
         raise InputError(
             f"evaluating needs the package {error.name}",
@@ -411,10 +430,39 @@ def _evaluate(args: argparse.Namespace, load: Load) -> int:
             expected='the evaluate extra: pip install -e ".[evaluate]"',
         ) from error
     scorer = load(args.bundle, threads=args.threads)
-    figures = evaluate(args.task, args.file, scorer, by_source=args.by == "source", target_column=args.target_column)
+    figures = evaluate(
+        args.task,
+        args.file,
+        scorer,
+        by_source=args.by == "source",
+        target_column=args.target_column,
+        views=views,
+    )
     report = {"task": args.task, "file": args.file.name, "bundle": asdict(scorer.info), "figures": figures}
     print(json.dumps(report, indent=2) if args.json else "\n".join(_lines(figures)))
     return 0
+
+
+def _views(args: argparse.Namespace) -> list[Callable[..., dict[str, Any]]]:
+    """What else is wanted of the probabilities; each returns figures."""
+    views: list[Callable[..., dict[str, Any]]] = []
+    if args.miss_cost:
+        from training.decide import decision_figures
+
+        views.append(lambda probabilities, truth: {"decision": decision_figures(probabilities, truth, args.miss_cost)})
+    if args.plot:
+        from training.plots import save_plots
+
+        # Not after minutes of scoring: whether the folder can be made.
+        args.plot.mkdir(parents=True, exist_ok=True)
+
+        def plots(probabilities: Any, truth: Any) -> dict[str, Any]:
+            return {
+                "plots": [str(p) for p in save_plots(probabilities, truth, args.plot, args.file.stem, args.plot_format)]
+            }
+
+        views.append(plots)
+    return views
 
 
 def _lines(figures: dict[str, Any], above: str = "") -> Iterator[str]:

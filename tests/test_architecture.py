@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 ALLOWED = {"model": {"model"}, "training": {"model", "training"}, "service": {"model", "service"}}
-HEAVY = {"torch", "transformers", "datasets", "sklearn", "scipy", "training"}
+HEAVY = {"torch", "transformers", "datasets", "sklearn", "scipy", "matplotlib", "training"}
 
 
 def imported(path: Path, *, top_only: bool = False) -> set[str]:

@@ -18,12 +18,13 @@ from model.reading.table import json_line, read_bytes, read_table
 from model.scorer import Scorer
 from model.segment import tokenize
 from model.sentiment import SentimentHead
-from model.types import InputError
+from model.types import InputError, Sentiment
 from training.calibrate import expected_calibration_error
 from training.loyalty import Example, recommend_examples, stars_examples
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+View = Callable[[Floats, Ints], dict[str, Any]]
 RESAMPLES = 200
 FREQUENT = 20
 
@@ -62,19 +63,24 @@ def class_figures(truth: Ints, predicted: Ints) -> dict[str, Any]:
 
 
 def sentiment_figures(
-    scorer: Scorer, source: str, *, by_source: bool = False, target_column: str | None = None
+    scorer: Scorer,
+    source: str,
+    *,
+    by_source: bool = False,
+    target_column: str | None = None,
+    views: Sequence[View] = (),
 ) -> dict[str, Any]:
     """The bundle, VADER, TextBlob and the majority class on a table with text and label (and source).
 
     target_column: what the labels are towards; the bundle's sentiment of the whole text is then a baseline too.
+    views: what else is wanted of the probabilities (n, 3) and the true labels (n,); their figures are added.
     """
     rows = labelled(Path(source))
     texts, labels = [r["text"] for r in rows], [SENTIMENT.index(r["label"]) for r in rows]
     targets = [str(r[target_column]) for r in rows] if target_column else None
     found = scorer.sentiment(texts, targets)
     truth = np.asarray(labels)
-    neutral = (0.0, 1.0, 0.0)
-    probabilities = np.asarray([(s.negative, s.neutral, s.positive) if s else neutral for s in found])
+    probabilities = as_array(found)
     predicted = probabilities.argmax(axis=1)
     figures = {"bundle": class_figures(truth, predicted)}
     figures["bundle"]["ece"] = round(expected_calibration_error(probabilities, truth), 4)
@@ -90,7 +96,14 @@ def sentiment_figures(
         figures["by_source"] = {
             s: class_figures(truth[sources == s], predicted[sources == s]) for s in sorted({*sources})
         }
+    for view in views:
+        figures |= view(probabilities, truth)
     return figures
+
+
+def as_array(found: Sequence[Sentiment | None]) -> Floats:
+    """Probabilities (n, 3) in the order of SENTIMENT; a text without words is surely neutral."""
+    return np.asarray([(s.negative, s.neutral, s.positive) if s else (0.0, 1.0, 0.0) for s in found])
 
 
 def labelled(path: Path) -> list[dict[str, Any]]:
@@ -246,18 +259,24 @@ def _auc_interval(truth: NDArray[np.bool_], scores: Floats) -> list[float]:
 
 
 def evaluate(
-    task: str, path: Path, scorer: Scorer, *, by_source: bool = False, target_column: str | None = None
+    task: str,
+    path: Path,
+    scorer: Scorer,
+    *,
+    by_source: bool = False,
+    target_column: str | None = None,
+    views: Sequence[View] = (),
 ) -> dict[str, Any]:
     """Figures of one task on a labelled file: the one entry for the command line.
 
     sentiment: a table with text and label, towards the target in target_column if there is one. conduct: annotated
     documents, JSON lines. loyalty: text, company and `recommended` (0, 1) or `rating` (1 to 5) in a table.
-    Raises InputError where the file lacks what the task needs.
+    views: see sentiment_figures. Raises InputError where the file lacks what the task needs.
     """
     if task == "sentiment":
         if target_column:
             read_table(path, target_column)
-        return sentiment_figures(scorer, str(path), by_source=by_source, target_column=target_column)
+        return sentiment_figures(scorer, str(path), by_source=by_source, target_column=target_column, views=views)
     if task == "conduct":
         return conduct_figures(scorer, path)
     columns = read_table(path, "text").column_names

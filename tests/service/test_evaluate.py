@@ -104,3 +104,38 @@ def test_a_table_without_an_outcome_is_named(tmp_path, capsys):
     code, printed = run(capsys, write(tmp_path / "t.jsonl", [{"text": "great"}]), "--task", "loyalty")
     assert code == 1
     assert "recommended (0, 1) or rating" in printed.err
+
+
+def test_plots_and_the_price_of_errors_are_added_where_asked_for(tmp_path, capsys):
+    pytest.importorskip("matplotlib", reason="the evaluate extra is not installed")
+    folder = tmp_path / "new" / "plots"
+    table = write(tmp_path / "t.jsonl", rows())
+    code, printed = run(capsys, table, "--plot", str(folder), "--plot-format", "png", "--miss-cost", "4", "--json")
+    found = json.loads(printed.out)["figures"]
+    assert code == 0
+    assert sorted(found["plots"]) == sorted(map(str, folder.glob("t-*.png")))
+    assert len(found["plots"]) == 3
+    assert found["decision"]["threshold"] == 0.2
+    assert found["decision"]["flag_none"]["cost_per_1000"] == 2000
+
+
+@pytest.mark.parametrize("option", [("--plot", "x"), ("--miss-cost", "2")])
+def test_plots_and_prices_belong_to_sentiment(tmp_path, capsys, option):
+    code, printed = run(capsys, write(tmp_path / "t.jsonl", rows()), "--task", "conduct", *option)
+    assert code == 1
+    assert "--task sentiment" in printed.err
+
+
+def test_a_plot_folder_that_cannot_be_made_is_said_before_scoring(tmp_path, capsys):
+    pytest.importorskip("matplotlib", reason="the evaluate extra is not installed")
+    table = write(tmp_path / "t.jsonl", rows())
+    code, printed = run(capsys, table, "--plot", table)
+    assert code == 1
+    assert "t.jsonl" in printed.err
+
+
+@pytest.mark.parametrize("cost", ["0", "-1", "inf", "nan", "much"])
+def test_a_cost_is_above_nothing(tmp_path, capsys, cost):
+    with pytest.raises(SystemExit) as stopped:
+        run(capsys, write(tmp_path / "t.jsonl", rows()), "--miss-cost", cost)
+    assert stopped.value.code == 2

@@ -22,7 +22,6 @@ from tests.behaviour.suite import (
     SUITES,
     Behaviour,
     failures,
-    has_targets,
     load_suite,
     pin,
     read_pins,
@@ -48,7 +47,7 @@ Pins = dict[str, dict[str, dict[str, Any]]]
 def measure(scorer: Scorer, suites: Mapping[str, Mapping[str, Behaviour]]) -> dict[str, Failed]:
     """Lines of the cases that fail, by suite and test; a suite that the bundle can't answer is left out."""
     read = reader(scorer)
-    able = [s for s in suites if s != "targets" or has_targets(scorer)]
+    able = [s for s in suites if s != "targets" or scorer.bundle.has_targets]
     return {s: {name: failures(test, read) for name, test in suites[s].items()} for s in able}
 
 

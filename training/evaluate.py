@@ -269,10 +269,9 @@ def evaluate(
 ) -> dict[str, Any]:
     """Figures of one task on a labelled file: the one entry for the command line.
 
-    sentiment: a table with text and label, towards the target in target_column if there is one; views as in
-    sentiment_figures. conduct: annotated documents, JSON lines. loyalty: text, company and `recommended` (0, 1) or
-    `rating` (1 to 5) in a table.
-    Raises InputError where the file lacks what the task needs.
+    sentiment: a table with text and label, towards the target in target_column if there is one. conduct: annotated
+    documents, JSON lines. loyalty: text, company and `recommended` (0, 1) or `rating` (1 to 5) in a table.
+    views: see sentiment_figures. Raises InputError where the file lacks what the task needs.
     """
     if task == "sentiment":
         if target_column:

@@ -102,16 +102,9 @@ def reader(scorer: Scorer) -> Read:
     """Sentiment by the scorer, one text at a time: the rounding of an 8-bit batch depends on its other texts."""
 
     def read(item: Item) -> Sentiment | None:
-        if item.target is None:
-            return scorer.sentiment([item.text])[0]
-        return scorer.sentiment([item.text], targets=[item.target])[0]  # type: ignore[call-arg]
+        return scorer.sentiment([item.text], targets=[item.target])[0]
 
     return read
-
-
-def has_targets(scorer: Scorer) -> bool:
-    """Whether the scorer's bundle reads sentiment towards a named target."""
-    return bool(getattr(scorer.bundle, "has_targets", False))
 
 
 def failures(test: Behaviour, read: Read) -> list[str]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.behaviour.suite import failures, has_targets, load_suite, most, most_in_all, read_pins, reader
+from tests.behaviour.suite import failures, load_suite, most, most_in_all, read_pins, reader
 
 SUITE = load_suite("targets")
 PINS = read_pins()["targets"]
@@ -10,7 +10,7 @@ PINS = read_pins()["targets"]
 
 @pytest.fixture(scope="module")
 def with_targets(released):
-    if not has_targets(released):
+    if not released.bundle.has_targets:
         pytest.skip("the released bundle has no target head")
     return released
 

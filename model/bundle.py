@@ -77,8 +77,8 @@ def manifest(folder: Path) -> dict[str, Any]:
 def load_bundle(folder: Path | None = None, *, threads: int = 1, engine: str = "onnx") -> Bundle:
     """Opens a bundle folder (None: the released one) after checking the digests of the files that serving reads.
 
-    engine: "onnx" (8-bit, CPU) or "torch" (float, CPU or GPU; needs the train extra).
-    Raises InputError when the folder is no bundle or a file is missing or was changed.
+    engine: "onnx" (8-bit, CPU), "torch" (float, a GPU if there is one; needs the train extra) or "cuda" (a GPU).
+    Raises InputError when the folder is no bundle, a file is missing or was changed, or there is no GPU for "cuda".
     """
     folder = folder or RELEASED
     meta = verified(folder)
@@ -120,6 +120,19 @@ def _encoder(folder: Path, special: tuple[int, int, int], threads: int, engine: 
         from model.torch_encoder import TorchEncoder
 
         return TorchEncoder(folder, special)
+    if engine == "cuda":
+        from model.torch_encoder import TorchEncoder
+
+        try:
+            return TorchEncoder(folder, special, device="cuda")
+        except (RuntimeError, AssertionError) as error:
+            raise InputError(
+                f"the GPU can't be used: {str(error).splitlines()[0][:200]}",
+                code="no_gpu",
+                field="device",
+                got="no GPU that this build of torch can use",
+                expected="the CUDA build of torch and a GPU; or the device cpu",
+            ) from None
     return OnnxEncoder(folder / "encoder.onnx", special, threads=threads)
 
 

@@ -240,7 +240,13 @@ def _flagged(cleaned: Cleaned, place: int, flags: Mapping[tuple[int, str], str])
 
 def language(text: str) -> str:
     """ISO 639-1 code of the language, "und" where the text is too short or the identifier too unsure (below 0.9)."""
-    plain = _URL.sub(" ", text[:_LANGUAGE_CHARS])
+    return _language(text[:_LANGUAGE_CHARS])
+
+
+@lru_cache(maxsize=4096)
+def _language(text: str) -> str:
+    # A text is asked about when it is cleaned and again when its author's case is judged.
+    plain = _URL.sub(" ", text)
     if sum(char.isalpha() for char in plain) < _LANGUAGE_LETTERS:
         return "und"
     code, confidence = _identifier().classify(plain)

@@ -5,6 +5,7 @@ Actors and not Ray Data: docs/batch.md says why.
 
 import logging
 import os
+import socket
 import time
 from typing import Any, Final
 
@@ -16,6 +17,8 @@ from service.files import error_line
 
 LOOK_AROUND: Final = 5.0
 """Seconds after which it is looked whether the cluster has grown."""
+REACH: Final = 20.0
+"""Seconds that a cluster may take to answer."""
 
 
 class Actor:
@@ -51,18 +54,11 @@ class RayPool:
     def __init__(self, workers: int | None, opening: Opening, address: str | None) -> None:
         self._ray = _ray()
         address = address or os.environ.get("RAY_ADDRESS") or "local"
+        _check_answers(address)
         try:
             self._ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, include_dashboard=False)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            if address == "local":
-                raise
-            raise InputError(
-                f"there is no Ray cluster at {address}",
-                code="no_cluster",
-                field="--address",
-                got=str(error).splitlines()[0][:200] if str(error) else type(error).__name__,
-                expected="host:port of a running cluster, or auto on one of its machines",
-            ) from None
+        except (ConnectionError, ValueError) as error:
+            raise _no_cluster(address, error) from None
         gpu = opening.device == "cuda"
         self._kind = "GPU" if gpu else "CPU"
         self._actor = self._ray.remote(Actor).options(num_cpus=1, num_gpus=1 if gpu else 0, max_restarts=0)
@@ -142,6 +138,27 @@ class RayPool:
         for _ in range(wanted - have):
             actor = self._actor.remote(self._opening)
             self._opened[actor.open.remote()] = actor
+
+
+def _check_answers(address: str) -> None:
+    """Ray itself asks for minutes before it gives up."""
+    host, colon, port = address.rpartition(":")
+    if not colon or "/" in host:
+        return
+    try:
+        socket.create_connection((host, int(port)), REACH).close()
+    except (OSError, ValueError) as error:
+        raise _no_cluster(address, error) from None
+
+
+def _no_cluster(address: str, error: Exception) -> InputError:
+    return InputError(
+        f"there is no Ray cluster at {address}",
+        code="no_cluster",
+        field="--address",
+        got=_first(error),
+        expected="host:port of a running cluster, or auto on one of its machines",
+    )
 
 
 def _first(error: Exception) -> str:

@@ -179,7 +179,7 @@ def open_scorer(bundle: Path | None, device: str) -> "Scorer":
     from model.scorer import Scorer
 
     if device == "cuda":
-        return Scorer.load(bundle, engine="torch", chunk=GPU_CHUNK)
+        return Scorer.load(bundle, engine="cuda", chunk=GPU_CHUNK)
     return Scorer.load(bundle)
 
 

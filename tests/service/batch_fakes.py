@@ -20,10 +20,10 @@ FAKE = ("fake", "0" * 64)
 class Stumbling(Scorer):
     """A scorer that fails over "explode", as over a text that a library can't take."""
 
-    def sentiment(self, texts: Sequence[str]) -> list[Sentiment | None]:
+    def sentiment(self, texts: Sequence[str], targets: Sequence[str | None] | None = None) -> list[Sentiment | None]:
         """See Scorer.sentiment."""
         self._check(texts)
-        return super().sentiment(texts)
+        return super().sentiment(texts, targets)
 
     def read_texts(self, texts: Sequence[str]) -> list[Scored]:
         """See Scorer.read_texts."""
@@ -38,7 +38,7 @@ class Stumbling(Scorer):
 class Deadly(Scorer):
     """A scorer whose process is killed over "boom", as where memory runs out; over "once" only the first time."""
 
-    def sentiment(self, texts: Sequence[str]) -> list[Sentiment | None]:
+    def sentiment(self, texts: Sequence[str], targets: Sequence[str | None] | None = None) -> list[Sentiment | None]:
         """See Scorer.sentiment."""
         for text in texts:
             if text.startswith("once "):
@@ -48,16 +48,16 @@ class Deadly(Scorer):
                     os.kill(os.getpid(), signal.SIGKILL)
             if "boom" in text:
                 os.kill(os.getpid(), signal.SIGKILL)
-        return super().sentiment(texts)
+        return super().sentiment(texts, targets)
 
 
 class Slow(Scorer):
     """A scorer that takes a tenth of a second for a shard."""
 
-    def sentiment(self, texts: Sequence[str]) -> list[Sentiment | None]:
+    def sentiment(self, texts: Sequence[str], targets: Sequence[str | None] | None = None) -> list[Sentiment | None]:
         """See Scorer.sentiment."""
         time.sleep(0.1)
-        return super().sentiment(texts)
+        return super().sentiment(texts, targets)
 
 
 def load(bundle: Path | None = None, *, threads: int = 1) -> Scorer:

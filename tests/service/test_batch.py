@@ -458,6 +458,15 @@ def test_workers_that_cannot_open_the_model_end_the_run(tmp_path: Path) -> None:
     assert time.monotonic() - started < 1
 
 
+@pytest.mark.slow
+def test_a_gpu_that_is_not_there_is_named(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="needs the train extra")
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(InputError, match="the GPU can't be used"):
+        run([str(rows_file(tmp_path / "rows.jsonl", 3))], tmp_path / "out", Options(device="cuda"))
+
+
 def test_the_local_engine_gives_what_one_process_gives(tmp_path: Path) -> None:
     path = rows_file(tmp_path / "rows.jsonl", 100)
     start([path], tmp_path / "one", fake_options(shard_texts=10))

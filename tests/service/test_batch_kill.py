@@ -34,7 +34,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     what = ("broke twice", "was mended the same day", "never came", "is splendid", "arrived scratched", "leaks again")
     then = ("and nobody called back.", "and they said sorry.", "so I got a refund.", "and I will buy again.")
     texts = [f"{who[i % 5]} {what[i % 6]} {then[i % 4]} Ticket {i}." for i in range(TEXTS)]
-    (folder / "rows.csv").write_text("text\n" + "\n".join(texts[: TEXTS // 2]) + "\n", encoding="utf-8")
+    cells = [f"c{i // 2},{text}" for i, text in enumerate(texts[: TEXTS // 2])]
+    (folder / "rows.csv").write_text("\n".join(["t,text", *cells]) + "\n", encoding="utf-8")
     rows = [{"id": f"r{i}", "t": f"t{i % 17}", "text": text, "author": f"A{i % 23}"} for i, text in enumerate(texts)]
     (folder / "threads.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows[TEXTS // 2 :]) + "nonsense\n")
     for path in (ROOT / "examples").iterdir():

@@ -1,0 +1,81 @@
+"""The texts and marks that ship with the recipe."""
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from model.codebook import CUE_VALUES, SENTIMENT
+from training.data import normalised
+from training.marks import annotated, digest, pack, unpack
+
+ROOT = Path(__file__).parents[2]
+TEXTS = ROOT / "training/texts"
+DOCUMENT = {
+    "id": "d", "source": "own", "annotator": "a", "text": "Ten years with them. They sent me a refund. Never again.",
+    "role": "customer", "failure": {"type": "product", "severity": 2}, "tenure": "Ten years with them",
+    "conduct": [{"cue": "redress", "value": "refund", "quote": "sent me a refund"}], "hypothetical": [],
+    "stated_loyalty": [{"kind": "leave", "quote": "Never again"}], "repurchase": "leave", "wom": "negative",
+}  # fmt: skip
+
+
+def rows(name):
+    return [json.loads(line) for line in (TEXTS / name).read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.parametrize("name", ["sentiment.jsonl", "acceptance.jsonl", "targets.jsonl"])
+def test_every_text_has_words_and_a_label(name):
+    for row in rows(name):
+        assert row["text"].strip()
+        assert row["label"] in SENTIMENT
+
+
+def test_no_text_is_there_twice_and_none_of_acceptance_is_trained_on():
+    trained, kept = (
+        [normalised(r["text"]) or r["text"] for r in rows(n)] for n in ("sentiment.jsonl", "acceptance.jsonl")
+    )
+    assert len(set(trained)) == len(trained)
+    assert not set(trained) & set(kept)
+
+
+def test_no_text_repeats_a_behavioural_case_or_six_words_of_one():
+    def runs(text):
+        words = normalised(text).split()
+        return {" ".join(words[i : i + 6]) for i in range(len(words) - 5)} or {" ".join(words)}
+
+    suites = (tomllib.loads(p.read_text(encoding="utf-8")) for p in (ROOT / "tests/behaviour").glob("*.toml"))
+    cases = [c for s in suites for t in s["test"] for line in t["cases"].splitlines() for c in line.split(" => ")]
+    asked = {run for case in cases for run in runs(case) if run}
+    assert len(asked) > 1000
+    for name in ("sentiment.jsonl", "targets.jsonl"):
+        assert [r["text"] for r in rows(name) if runs(r["text"]) & asked] == []
+
+
+def test_marks_and_their_text_give_the_annotation_back():
+    marks = pack(DOCUMENT)
+    assert "text" not in marks
+    assert "refund" not in json.dumps(marks["conduct"][0]["span"])
+    assert unpack(marks, DOCUMENT["text"]) == DOCUMENT
+    with pytest.raises(ValueError, match="does not occur"):
+        pack(DOCUMENT | {"tenure": "twelve years"})
+
+
+def test_marks_hold_values_of_the_codebook_and_no_sentence():
+    marks = rows("conduct_marks.jsonl")
+    assert len({m["sha256"] for m in marks}) == len(marks)
+    for mark in marks:
+        assert {f"{e['cue']}:{e['value']}" for e in mark["conduct"]} <= set(CUE_VALUES)
+        assert not {"text", "quote"} & set(mark)
+
+
+@pytest.mark.data
+def test_the_marked_texts_are_found_and_none_is_kept_for_evaluation():
+    data = ROOT.parent / "shared/data"
+    if not data.is_dir():
+        pytest.skip("the development data is not beside the repository")
+    documents, missing = annotated(TEXTS / "conduct_marks.jsonl", data)
+    assert missing == 0
+    kept = (data / "conduct/validation.jsonl").read_text(encoding="utf-8").splitlines()
+    assert not {normalised(d["text"]) for d in documents} & {normalised(json.loads(line)["text"]) for line in kept}
+    assert all(e["quote"] in d["text"] and digest(d["text"]) for d in documents for e in d["conduct"])

@@ -13,6 +13,9 @@ SCOPES: Final = ("read", "write")
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _LINE: Final = "name:scope:hash, with the scope read or write and a SHA-256 of 64 hexadecimal digits"
 
+# Where the key of the caller stands in the ASGI scope.
+CALLER: Final = "amends.key"
+
 
 @dataclass(frozen=True, slots=True)
 class Key:

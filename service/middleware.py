@@ -8,7 +8,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import ApiError
-from service.keys import Key, holder
+from service.keys import CALLER, Key, holder
 from service.schemas import Problem
 
 PROBES = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
@@ -50,7 +50,7 @@ class ApiKeys:
     """Answers 401 to whoever sends no key that is known, and 403 to a read key where a write key is needed.
 
     Probes and the description of the API stay open; /metrics does where metrics_open. writes: paths that change what is
-    stored, with all below them, unless they are only read. The name of the key goes into the state of the request.
+    stored, with all below them, unless they are only read. The key goes into the scope.
     """
 
     def __init__(self, app: ASGIApp, keys: Sequence[Key], metrics_open: bool, writes: frozenset[str]) -> None:
@@ -63,18 +63,18 @@ class ApiKeys:
         """ASGI."""
         if scope["type"] not in ("http", "websocket") or self._is_open(scope["path"]):
             await self.app(scope, receive, send)
-            return
-        caller = self._caller(Headers(scope=scope), scope)
-        if isinstance(caller, ApiError):
-            await caller.response()(scope, receive, send)
         else:
-            scope.setdefault("state", {})["key"] = caller.name
+            found = self._key_or_refusal(Headers(scope=scope), scope)
+            if isinstance(found, ApiError):
+                await found.response()(scope, receive, send)
+                return
+            scope[CALLER] = found
             await self.app(scope, receive, send)
 
     def _is_open(self, path: str) -> bool:
         return path in self.open or path.startswith((DOCS_FILES, PAGE_FILES))
 
-    def _caller(self, headers: Headers, scope: Scope) -> Key | ApiError:
+    def _key_or_refusal(self, headers: Headers, scope: Scope) -> Key | ApiError:
         scheme, _, presented = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not presented.strip():
             got = "another scheme" if scheme else "nothing"

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from service.errors import ApiError
 from service.feedback import FeedbackPage, page
 from service.jobs import Job, JobList, JobResults, State, job_of
+from service.keys import CALLER, Key
 from service.schemas import Problem
 from service.store import JobEndedError, Page
 
@@ -141,7 +142,8 @@ VIEWS: Final = (
 
 def caller_of(request: Request) -> str:
     """Name of the API key that the request came with, as the store keeps it; "" where the server asks for none."""
-    return str(getattr(request.state, "key", ""))[:MOST_NAME]
+    key: Key | None = request.scope.get(CALLER)
+    return key.name[:MOST_NAME] if key else ""
 
 
 def _number(request: Request) -> int:

@@ -54,71 +54,69 @@ function ordered(cases) {
 }
 
 function summary(report, customers, choose) {
-  const { thread, summary: sums } = report;
-  const at_risk = customers.filter((one) => one.loyalty.band === "at_risk");
-  const total = Object.values(sums.sentiment).reduce((a, b) => a + b, 0);
+  return el("header", { class: "summary" }, headline(report, customers), figures(report, customers, choose));
+}
+
+function headline({ thread, summary: sums, dropped: left, warnings }, customers) {
+  const at_risk = customers.filter((one) => one.loyalty.band === "at_risk").length;
+  const figure = (number, name) =>
+    el("div", {}, el("dt", { text: name }), el("dd", { text: number.toLocaleString("en") }));
+  return el(
+    "div",
+    {},
+    el("p", { class: "over" }, thread.brand ? ["Report on ", el("b", { text: thread.brand })] : "Report"),
+    el("h2", {
+      class: "title",
+      id: "report-title",
+      tabindex: "-1",
+      dir: "auto",
+      text: thread.title ?? thread.url ?? thread.id,
+    }),
+    el("p", { class: at_risk ? "lead" : "lead calm", text: lead(at_risk, customers.length) }),
+    el(
+      "dl",
+      { class: "counts" },
+      figure(sums.utterances, "utterances"),
+      figure(sums.customers, "customers"),
+      figure(sums.at_risk.length, "at risk"),
+      figure(sums.advocates.length, "advocates"),
+      figure(left.length, "dropped"),
+    ),
+    warnings.length
+      ? el(
+          "ul",
+          { class: "warnings", "aria-label": "Warnings" },
+          warnings.map((w) => el("li", { text: w })),
+        )
+      : null,
+  );
+}
+
+/** The customers on one scale, and the sentiment of all that was written. */
+function figures({ summary: { sentiment } }, customers, choose) {
+  const shown = customers.slice(0, IN_CHART);
+  const some = customers.length > IN_CHART ? `, first ${IN_CHART} of ${customers.length}` : "";
+  const total = Object.values(sentiment).reduce((a, b) => a + b, 0);
   const feelings = ["negative", "neutral", "positive"].map((name) => ({
     name,
     tone: TONES[name],
-    share: total ? (sums.sentiment[name] ?? 0) / total : 0,
-    value: String(sums.sentiment[name] ?? 0),
+    share: total ? (sentiment[name] ?? 0) / total : 0,
+    value: String(sentiment[name] ?? 0),
   }));
-  const figure = (number, name) =>
-    el("div", {}, el("dt", { text: name }), el("dd", { text: number.toLocaleString("en") }));
-  const shown = customers.slice(0, IN_CHART);
-  const some = customers.length > IN_CHART ? `, first ${IN_CHART} of ${customers.length}` : "";
+  const overview = () => [
+    el("figcaption", { text: `Loyalty index with 80 % interval${some}` }),
+    intervals(shown, (i) => choose(shown[i].utterances[0], true)),
+  ];
   return el(
-    "header",
-    { class: "summary" },
+    "div",
+    {},
+    customers.length ? el("figure", { class: "overview" }, overview()) : null,
     el(
-      "div",
+      "figure",
       {},
-      el("p", { class: "over" }, thread.brand ? ["Report on ", el("b", { text: thread.brand })] : "Report"),
-      el("h2", {
-        class: "title",
-        id: "report-title",
-        tabindex: "-1",
-        dir: "auto",
-        text: thread.title ?? thread.url ?? thread.id,
-      }),
-      el("p", { class: at_risk.length ? "lead" : "lead calm", text: lead(at_risk.length, customers.length) }),
-      el(
-        "dl",
-        { class: "counts" },
-        figure(sums.utterances, "utterances"),
-        figure(sums.customers, "customers"),
-        figure(sums.at_risk.length, "at risk"),
-        figure(sums.advocates.length, "advocates"),
-        figure(report.dropped.length, "dropped"),
-      ),
-      report.warnings.length
-        ? el(
-            "ul",
-            { class: "warnings", "aria-label": "Warnings" },
-            report.warnings.map((w) => el("li", { text: w })),
-          )
-        : null,
-    ),
-    el(
-      "div",
-      {},
-      customers.length
-        ? el(
-            "figure",
-            { class: "overview" },
-            el("figcaption", {
-              text: `Loyalty index with 80 % interval${some}`,
-            }),
-            intervals(shown, (i) => choose(shown[i].utterances[0], true)),
-          )
-        : null,
-      el(
-        "figure",
-        {},
-        el("figcaption", { text: "Sentiment of the utterances" }),
-        stackedBar(feelings, "Share of utterances by sentiment"),
-        legend(feelings),
-      ),
+      el("figcaption", { text: "Sentiment of the utterances" }),
+      stackedBar(feelings, "Share of utterances by sentiment"),
+      legend(feelings),
     ),
   );
 }

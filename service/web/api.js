@@ -40,8 +40,10 @@ const post = (path, body, signal) =>
 
 export const model = () => call("v1/model", {});
 export const readThreads = (body, signal) => post("v1/read", body, signal).then((answer) => answer.threads);
-export const scoreThread = (thread, signal) => post("v1/score", { thread }, signal).then((answer) => whole(answer.reports[0]));
-export const advise = (thread, signal) => post("v1/advise", { thread }, signal).then((answer) => whole(answer.threads[0]));
+export const scoreThread = (thread, signal) =>
+  post("v1/score", { thread }, signal).then((answer) => whole(answer.reports[0]));
+export const advise = (thread, signal) =>
+  post("v1/advise", { thread }, signal).then((answer) => whole(answer.threads[0]));
 export const whatIf = (seen, set, signal) =>
   post("v1/what-if", { cases: [seen], set }, signal).then((answer) => whole(whole(answer.cases[0]).what_if[0]));
 export const sendFeedback = (item) => post("v1/feedback", { items: [item] }).then((answer) => whole(answer.results[0]));

@@ -47,14 +47,16 @@ function config(rows, { min, max, line, choose }) {
     type: "bar",
     data: {
       labels: rows.map((row) => row.label),
-      datasets: [{
-        data: rows.map((row) => [row.from, row.to]),
-        backgroundColor: rows.map(fill),
-        borderRadius: 5,
-        borderSkipped: false,
-        barThickness: 11,
-        minBarLength: 2,
-      }],
+      datasets: [
+        {
+          data: rows.map((row) => [row.from, row.to]),
+          backgroundColor: rows.map(fill),
+          borderRadius: 5,
+          borderSkipped: false,
+          barThickness: 11,
+          minBarLength: 2,
+        },
+      ],
     },
     options: {
       indexAxis: "y",
@@ -62,9 +64,19 @@ function config(rows, { min, max, line, choose }) {
       maintainAspectRatio: false,
       layout: { padding: { right: rows.some((row) => row.text) ? 40 : 10, top: line?.label ? 16 : 0 } },
       onClick: choose ? (_, hits) => hits.length && choose(hits[0].index) : undefined,
-      onHover: choose ? (event, hits) => { event.native.target.style.cursor = hits.length ? "pointer" : ""; } : undefined,
+      onHover: choose
+        ? (event, hits) => {
+            event.native.target.style.cursor = hits.length ? "pointer" : "";
+          }
+        : undefined,
       scales: {
-        x: { min, max, border: { display: false }, grid: { color: css("--line") }, ticks: { color: soft, font, maxTicksLimit: 6 } },
+        x: {
+          min,
+          max,
+          border: { display: false },
+          grid: { color: css("--line") },
+          ticks: { color: soft, font, maxTicksLimit: 6 },
+        },
         y: {
           border: { display: false },
           grid: { display: false },
@@ -73,7 +85,10 @@ function config(rows, { min, max, line, choose }) {
       },
       plugins: {
         legend: { display: false },
-        tooltip: { displayColors: false, callbacks: { title: (items) => rows[items[0].dataIndex].label, label: (item) => rows[item.dataIndex].tip } },
+        tooltip: {
+          displayColors: false,
+          callbacks: { title: (items) => rows[items[0].dataIndex].label, label: (item) => rows[item.dataIndex].tip },
+        },
       },
     },
     plugins: [marks(rows, line, { ink, soft, paper: css("--card"), font, tone: (row) => css(`--${row.tone}-fill`) })],
@@ -141,7 +156,8 @@ export function intervals(cases, choose) {
     const tip = `index ${whole(l.index)}, 80 % interval ${whole(l.low)} to ${whole(l.high)}`;
     return { label: one.author, from: l.low, to: l.high, soft: true, point: l.index, tone: BAND_TONES[l.band], tip };
   });
-  const label = `Loyalty index, 0 to 100, of each customer. ${rows.map((row) => `${row.label}: ${row.tip}`).join(". ")}.`;
+  const told = rows.map((row) => `${row.label}: ${row.tip}`).join(". ");
+  const label = `Loyalty index, 0 to 100, of each customer. ${told}.`;
   return rowsChart(rows, { min: 0, max: 100, label, choose });
 }
 
@@ -164,31 +180,75 @@ export function contributions(loyalty) {
   const rows = steps.map(([name, points]) => {
     const from = at;
     at += points;
-    return { label: name, from, to: at, tone: points < 0 ? "neg" : "pos", text: signed(points), tip: `${signed(points)} index points` };
+    return {
+      label: name,
+      from,
+      to: at,
+      tone: points < 0 ? "neg" : "pos",
+      text: signed(points),
+      tip: `${signed(points)} index points`,
+    };
   });
-  const start = { label: "nothing known", from: base, to: base, point: base, tone: "neu", text: whole(base), tip: "where the index starts" };
+  const start = {
+    label: "nothing known",
+    from: base,
+    to: base,
+    point: base,
+    tone: "neu",
+    text: whole(base),
+    tip: "where the index starts",
+  };
   const tip = `80 % interval ${whole(loyalty.low)} to ${whole(loyalty.high)}`;
-  const end = { label: "index", from: loyalty.low, to: loyalty.high, soft: true, point: loyalty.index, tone: BAND_TONES[loyalty.band], text: whole(loyalty.index), tip };
+  const end = {
+    label: "index",
+    from: loyalty.low,
+    to: loyalty.high,
+    soft: true,
+    point: loyalty.index,
+    tone: BAND_TONES[loyalty.band],
+    text: whole(loyalty.index),
+    tip,
+  };
   const all = [start, ...rows, end];
   const edges = all.flatMap((row) => [row.from, row.to]);
   const min = Math.max(0, Math.floor((Math.min(...edges) - 4) / 10) * 10);
   const max = Math.min(100, Math.ceil((Math.max(...edges) + 4) / 10) * 10);
-  const label = `What moves the index from ${whole(base)} to ${whole(loyalty.index)}: ${steps.map(([name, p]) => `${name} ${signed(p)}`).join(", ")}.`;
+  const told = steps.map(([name, points]) => `${name} ${signed(points)}`).join(", ");
+  const label = `What moves the index from ${whole(base)} to ${whole(loyalty.index)}: ${told}.`;
   return rowsChart(all, { min, max, label });
 }
 
 /** An index as it is and with other conduct, with the level that is never exceeded. */
 export function comparison(result) {
   const rows = [
-    { label: "as told", from: result.before, to: result.before, point: result.before, tone: "neu", text: whole(result.before), tip: "from conduct alone" },
     {
-      label: "with the change", soft: true, tone: result.difference < 0 ? "neg" : "pos", point: result.after, text: whole(result.after),
-      from: bounded(result.before + result.low), to: bounded(result.before + result.high),
+      label: "as told",
+      from: result.before,
+      to: result.before,
+      point: result.before,
+      tone: "neu",
+      text: whole(result.before),
+      tip: "from conduct alone",
+    },
+    {
+      label: "with the change",
+      soft: true,
+      tone: result.difference < 0 ? "neg" : "pos",
+      point: result.after,
+      text: whole(result.after),
+      from: bounded(result.before + result.low),
+      to: bounded(result.before + result.high),
       tip: `difference ${signed(result.difference)}, 80 % interval ${signed(result.low)} to ${signed(result.high)}`,
     },
   ];
-  const label = `Index ${whole(result.before)} as told, ${whole(result.after)} with the change; ${whole(result.no_failure)} without a failure.`;
-  return rowsChart(rows, { min: 0, max: 100, label, line: { at: result.no_failure, label: `no failure: ${whole(result.no_failure)}` } });
+  const [before, after, best] = [result.before, result.after, result.no_failure].map(whole);
+  const label = `Index ${before} as told, ${after} with the change; ${best} without a failure.`;
+  return rowsChart(rows, {
+    min: 0,
+    max: 100,
+    label,
+    line: { at: result.no_failure, label: `no failure: ${whole(result.no_failure)}` },
+  });
 }
 
 const bounded = (index) => Math.min(100, Math.max(0, index));

@@ -41,7 +41,10 @@ export function cueChoices(thread, utterance, cue, cues) {
     present: cue.value === null ? `it happened (${cueLabel(cue.cue, value)})` : "it did happen",
   };
   const others = Object.keys(words).filter((state) => state !== cue.state);
-  return [...others.map((state) => [words[state], { ...base, state }]), ["this is right", { ...base, state: cue.state }]];
+  return [
+    ...others.map((state) => [words[state], { ...base, state }]),
+    ["this is right", { ...base, state: cue.state }],
+  ];
 }
 
 /** A button that opens and closes the choices below `below`. needKey: called where the server wants another key. */
@@ -67,23 +70,36 @@ export function correctable(button, below, question, choices, needKey) {
 
 function choicePanel(question, choices, needKey, close) {
   const said = el("p", { class: "said", role: "status" });
-  const buttons = choices.map(([words, item]) => el("button", { type: "button", class: "choice", text: words, on: { click: () => send(item) } }));
+  const buttons = choices.map(([words, item]) =>
+    el("button", { type: "button", class: "choice", text: words, on: { click: () => send(item) } }),
+  );
   async function send(item) {
-    buttons.forEach((b) => { b.disabled = true; });
+    buttons.forEach((b) => {
+      b.disabled = true;
+    });
     said.textContent = "Sending …";
     try {
       const kept = await sendFeedback(item);
       said.textContent = `Kept as number ${kept.id}. Thank you.`;
     } catch (error) {
       said.textContent = refusal(error);
-      buttons.forEach((b) => { b.disabled = false; });
+      buttons.forEach((b) => {
+        b.disabled = false;
+      });
       if (error.needsKey) needKey(error);
     }
   }
   const dismiss = el("button", { type: "button", class: "link", text: "Close", on: { click: close } });
-  const panel = el("div", { class: "correct", role: "group", "aria-label": question },
-    el("p", { class: "question", text: question }), el("div", { class: "choices" }, buttons, dismiss), said);
-  panel.addEventListener("keydown", (event) => { if (event.key === "Escape") close(); });
+  const panel = el(
+    "div",
+    { class: "correct", role: "group", "aria-label": question },
+    el("p", { class: "question", text: question }),
+    el("div", { class: "choices" }, buttons, dismiss),
+    said,
+  );
+  panel.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") close();
+  });
   return panel;
 }
 

@@ -29,6 +29,9 @@ export function stackedBar(parts, label, thin = false) {
 }
 
 export function legend(parts) {
-  return el("ul", { class: "legend" }, parts.map((p) =>
-    el("li", {}, el("i", { class: `dot fill-${p.tone}` }), `${p.name} `, el("b", { text: p.value }))));
+  return el(
+    "ul",
+    { class: "legend" },
+    parts.map((p) => el("li", {}, el("i", { class: `dot fill-${p.tone}` }), `${p.name} `, el("b", { text: p.value }))),
+  );
 }

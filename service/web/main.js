@@ -8,7 +8,9 @@ import { count } from "./words.js";
 const FORMATS = ["html", "text", "jsonl", "csv", "parquet", "wxr", "disqus", "feed", "warc"];
 const state = { file: null, threads: [], views: new Map(), running: null, cues: {} };
 
-const say = (text) => { byId("status").textContent = text; };
+const say = (text) => {
+  byId("status").textContent = text;
+};
 
 function complain(error) {
   const { got, expected } = error.problem ?? {};
@@ -71,24 +73,27 @@ async function asked() {
   const common = { format: byId("format").value, ...(brand ? { brand } : {}) };
   if (state.file) return { ...common, name: state.file.name, content_base64: await api.base64(state.file) };
   const content = byId("content").value;
-  if (!content.trim()) throw new api.ApiError(0, { message: "There is nothing to score yet. Paste a text or choose a file." });
+  if (!content.trim())
+    throw new api.ApiError(0, { message: "There is nothing to score yet. Paste a text or choose a file." });
   return { ...common, content };
 }
 
-const score = () => run(async (signal) => {
-  const body = await asked();
-  say("Reading …");
-  state.threads = await api.readThreads(body, signal);
-  state.views.clear();
-  await show(0, signal);
-});
+const score = () =>
+  run(async (signal) => {
+    const body = await asked();
+    say("Reading …");
+    state.threads = await api.readThreads(body, signal);
+    state.views.clear();
+    await show(0, signal);
+  });
 
 async function show(index, signal) {
   const results = byId("results");
   const thread = state.threads[index];
   const several = state.threads.length > 1;
+  const texts = count(thread.utterances.length, "text");
   if (!state.views.has(index)) {
-    say(`Scoring ${several ? `thread ${index + 1} of ${state.threads.length}, ` : ""}${count(thread.utterances.length, "text")} …`);
+    say(`Scoring ${several ? `thread ${index + 1} of ${state.threads.length}, ` : ""}${texts} …`);
     results.setAttribute("aria-busy", "true");
     try {
       const report = await api.scoreThread(thread, signal);
@@ -103,16 +108,30 @@ async function show(index, signal) {
   results.hidden = false;
   document.body.classList.add("scored");
   byId("content").rows = 3;
-  say(`Scored ${count(thread.utterances.length, "text")}.`);
+  say(`Scored ${texts}.`);
   byId("report-title").focus({ preventScroll: true });
   results.scrollIntoView({ block: "start" });
 }
 
 function picker(index) {
-  const select = el("select", { id: "which" }, state.threads.map((t, i) =>
-    el("option", { value: i, selected: i === index, text: `${i + 1}. ${t.title ?? t.url ?? t.id} (${count(t.utterances.length, "text")})` })));
+  const select = el(
+    "select",
+    { id: "which" },
+    state.threads.map((t, i) =>
+      el("option", {
+        value: i,
+        selected: i === index,
+        text: `${i + 1}. ${t.title ?? t.url ?? t.id} (${count(t.utterances.length, "text")})`,
+      }),
+    ),
+  );
   select.addEventListener("change", () => run((signal) => show(Number(select.value), signal)));
-  return el("div", { class: "picker" }, el("label", { for: "which", text: `${count(state.threads.length, "thread")}; showing` }), select);
+  return el(
+    "div",
+    { class: "picker" },
+    el("label", { for: "which", text: `${count(state.threads.length, "thread")}; showing` }),
+    select,
+  );
 }
 
 async function start() {
@@ -131,13 +150,19 @@ async function start() {
 }
 
 byId("format").append(...FORMATS.map((name) => el("option", { value: name, text: name })));
-byId("form").addEventListener("submit", (event) => { event.preventDefault(); score(); });
+byId("form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  score();
+});
 byId("stop").addEventListener("click", () => state.running?.abort());
 byId("file").addEventListener("change", (event) => {
   if (event.target.files.length) choose(event.target.files[0]);
   event.target.value = "";
 });
-byId("unchoose").addEventListener("click", () => { choose(null); byId("content").focus(); });
+byId("unchoose").addEventListener("click", () => {
+  choose(null);
+  byId("content").focus();
+});
 byId("example").addEventListener("click", async () => {
   choose(new File([await api.example()], "kettle-recall.html"));
   byId("brand").value = "Marrowby";

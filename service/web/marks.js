@@ -2,22 +2,32 @@
 
 import { TONES, cueLabel, sentimentWords } from "./words.js";
 
-/** What was read in the utterance `id`, as marks: {start, end, label, kind, cue} (cue only where it can be corrected). */
+/** What was read in the utterance `id`, as marks: {start, end, label, kind, cue}; cue where it can be corrected. */
 export function marksOf(cases, id) {
   return cases.flatMap((one) => [
-    ...one.cues.filter((c) => c.utterance === id).map((c) => ({
-      start: c.start, end: c.end, kind: c.state, probability: c.probability, cue: c,
-      label: c.state === "hypothetical" ? `hypothetical: ${cueLabel(c.cue, c.value)}` : cueLabel(c.cue, c.value),
-    })),
-    ...[...one.stated, ...(one.tenure ? [one.tenure] : [])].filter((s) => s.utterance === id).map((s) => ({
-      start: s.start, end: s.end, probability: s.probability,
-      kind: s.kind === "tenure" ? "tenure" : "stated",
-      label: s.kind === "tenure" ? "customer before" : `says: ${s.kind}`,
-    })),
+    ...one.cues
+      .filter((c) => c.utterance === id)
+      .map((c) => ({
+        start: c.start,
+        end: c.end,
+        kind: c.state,
+        probability: c.probability,
+        cue: c,
+        label: c.state === "hypothetical" ? `hypothetical: ${cueLabel(c.cue, c.value)}` : cueLabel(c.cue, c.value),
+      })),
+    ...[...one.stated, ...(one.tenure ? [one.tenure] : [])]
+      .filter((s) => s.utterance === id)
+      .map((s) => ({
+        start: s.start,
+        end: s.end,
+        probability: s.probability,
+        kind: s.kind === "tenure" ? "tenure" : "stated",
+        label: s.kind === "tenure" ? "customer before" : `says: ${s.kind}`,
+      })),
   ]);
 }
 
-/** Stretches of one sentence each, {tone, title, pieces}; a piece is {text, start, marks, ending}. Together they are the text. */
+/** Stretches of a sentence each, {tone, title, pieces}; a piece is {text, start, marks, ending}. Together: the text. */
 export function stretches(text, sentences, marks) {
   const points = Array.from(text);
   const inside = marks.filter((m) => m.start >= 0 && m.start < Math.min(m.end, points.length));

@@ -2,7 +2,15 @@
 
 export const BANDS = { at_risk: "At risk", ambivalent: "Ambivalent", retained: "Retained", advocate: "Advocate" };
 export const SEVERITIES = ["no failure", "an inconvenience", "money or a day lost", "health, safety or a large loss"];
-export const TONES = { negative: "neg", neutral: "neu", positive: "pos", leave: "neg", undecided: "neu", stay: "pos", mixed: "neu" };
+export const TONES = {
+  negative: "neg",
+  neutral: "neu",
+  positive: "pos",
+  leave: "neg",
+  undecided: "neu",
+  stay: "pos",
+  mixed: "neu",
+};
 
 const FEATURES = {
   valence: "sentiment of the text",
@@ -18,7 +26,9 @@ const COPIES = { exact: "same text as", near: "nearly the same text as", quote: 
 export const plain = (name) => String(name).replaceAll("_", " ");
 
 export function cueLabel(cue, value) {
-  return value === null || value === undefined || value === "" || YES.has(cue) ? plain(cue) : `${plain(cue)}: ${plain(value)}`;
+  return value === null || value === undefined || value === "" || YES.has(cue)
+    ? plain(cue)
+    : `${plain(cue)}: ${plain(value)}`;
 }
 
 export function featureLabel(feature) {
@@ -56,7 +66,20 @@ export function when(time) {
   if (!month) return time;
   return `${Number(found[3])} ${month} ${found[1]}${found[4] ? `, ${found[4]}` : ""}`;
 }
-const MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
+const MONTHS = [
+  "January",
+  "February",
+  "March",
+  "April",
+  "May",
+  "June",
+  "July",
+  "August",
+  "September",
+  "October",
+  "November",
+  "December",
+];
 
 export function sentimentWords(sentiment) {
   return sentiment ? `${sentiment.label} ${percent(sentiment[sentiment.label])}` : "not scored";

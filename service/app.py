@@ -3,21 +3,26 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import asdict
 from threading import Event
 from typing import Any, TypeVar
 
 import bentoml
+import numpy as np
 from pydantic import ValidationError
 
+from model.drift import DriftWatch, Reference, load_reference
+from model.privacy import KINDS, Masker
 from model.read import read, thread_from_dict
 from model.reading.json import thread_to_dict
 from model.scorer import Scorer
 from model.types import InputError, Sentiment, Thread
 from service.about import about
 from service.cases import estimate
-from service.errors import describe, problem_of, to_api_error
+from service.errors import describe, masked, to_api_error
 from service.framework import HttpService
+from service.log import note
 from service.metrics import ScoringMetrics
 from service.schemas import (
     MAX_TEXT_CHARACTERS,
@@ -58,13 +63,18 @@ class Amends:
     def __init__(self) -> None:
         self.settings = Settings.from_env()
         self.scorer = self.load_scorer(self.settings)
-        self.metrics = ScoringMetrics(self.scorer.info)
+        reference = self.load_reference(self.settings)
+        self.metrics = ScoringMetrics(self.scorer.info, DriftWatch(reference) if reference else None)
         self._about = about(self.scorer.info, self.settings)
         self._threads = ThreadPoolExecutor(self.settings.scoring_threads, thread_name_prefix="score")
 
     def load_scorer(self, settings: Settings) -> Scorer:
         """The scorer of this worker. Threads come from requests, so that one call keeps to one."""
         return Scorer.load(settings.bundle, threads=1)
+
+    def load_reference(self, settings: Settings) -> Reference | None:
+        """How the training texts of the bundle are spread, if that is known."""
+        return load_reference(settings.bundle)
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod
@@ -125,8 +135,11 @@ class Amends:
         there are never more threads at work than were set.
         """
         gone = Event()
+        note(bundle=self.scorer.info.version)
+        # The thread sees the same context, so that it can add to the log line of the request.
+        context = copy_context()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work, gone)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, context.run, work, gone)
         finally:
             gone.set()
 
@@ -135,6 +148,7 @@ class Amends:
         for thread in self._threads_of(request):
             _stop_if(gone)
             reports.append(self._report(thread))
+        note(failed=sum("error" in report for report in reports))
         return ScoreResponse(reports=reports)
 
     def _threads_of(self, request: ScoreRequest) -> list[Thread]:
@@ -142,13 +156,21 @@ class Amends:
             threads = [thread_from_dict(request.thread)]
         else:
             threads = read(request.content or "", format=request.format, name="content", brand=request.brand)
-        self._check_size(threads, "thread" if request.thread is not None else "content")
-        return threads
+        return self._taken_in(threads, "thread" if request.thread is not None else "content")
 
     def _read(self, request: ReadRequest) -> ReadResponse:
         threads = read(request.content, format=request.format, name="content", brand=request.brand)
-        self._check_size(threads, "content")
-        return ReadResponse(threads=[thread_to_dict(thread) for thread in threads])
+        return ReadResponse(threads=[thread_to_dict(thread) for thread in self._taken_in(threads, "content")])
+
+    def _taken_in(self, threads: Sequence[Thread], field: str) -> list[Thread]:
+        """Threads that are not too large, masked where the settings say so, and noted."""
+        self._check_size(threads, field)
+        if self.settings.mask_personal_data:
+            threads = [Masker().thread(thread) for thread in threads]
+        note(threads=len(threads), utterances=sum(len(thread.utterances) for thread in threads))
+        if self.settings.log_texts:
+            note(said=[one.text for thread in threads for one in thread.utterances])
+        return list(threads)
 
     def _check_size(self, threads: Sequence[Thread], field: str) -> None:
         count = sum(len(thread.utterances) for thread in threads)
@@ -165,9 +187,16 @@ class Amends:
         try:
             report = self.scorer.score(thread)
         except InputError as error:
-            return Failure(error=problem_of(error)).model_dump()
+            return Failure(error=self._problem(error)).model_dump()
         self.metrics.report(report)
+        scored = [(one.utterance.text, one.sentiment) for one in report.utterances if one.sentiment]
+        self._watch([text for text, _ in scored], [sentiment.label for _, sentiment in scored])
         return report.to_dict()
+
+    def _watch(self, texts: list[str], labels: list[str]) -> None:
+        # A second look at the tokens costs a hundredth of what scoring does.
+        encodings = self.scorer.bundle.tokenizer.encode_batch(texts, add_special_tokens=False)
+        self.metrics.drift([np.asarray(encoding.ids, dtype=np.int64) for encoding in encodings], labels)
 
     def _loyalty(self, cases: Sequence[Any], gone: Event) -> LoyaltyResponse:
         results: list[CaseEstimate | Failure] = []
@@ -175,18 +204,29 @@ class Amends:
             _stop_if(gone)
             results.append(result := self._case(i, case))
             self.metrics.record(result.band if isinstance(result, CaseEstimate) else None)
+        note(cases=len(results), failed=sum(isinstance(r, Failure) for r in results))
         return LoyaltyResponse(results=results, bundle=BundleRef(**asdict(self.scorer.info)))
 
     def _case(self, index: int, case: object) -> CaseEstimate | Failure:
         try:
-            return estimate(LoyaltyCase.model_validate(case), self.scorer.bundle.loyalty)
+            known = LoyaltyCase.model_validate(case)
+            if known.id and self.settings.mask_personal_data:
+                known = known.model_copy(update={"id": Masker().name(known.id)})
+            return estimate(known, self.scorer.bundle.loyalty)
         except (InputError, ValidationError) as error:
-            problem = to_api_error(error).problem
+            problem = self._problem(error)
             field = ".".join(filter(None, ("cases", str(index), problem.field)))
             return Failure(error=problem.model_copy(update={"field": field}))
 
+    def _problem(self, error: Exception) -> Problem:
+        problem = to_api_error(error).problem
+        return masked(problem) if self.settings.mask_personal_data else problem
+
     def _sentiment(self, texts: Sequence[Any], gone: Event) -> SentimentResponse:
         results = [_unscorable(i, text) for i, text in enumerate(texts)]
+        masker = Masker() if self.settings.mask_personal_data else None
+        if masker:
+            texts = [text if results[i] else masker.text(text) for i, text in enumerate(texts)]
         good = [i for i, result in enumerate(results) if result is None]
         scored: list[Sentiment | None] = []
         for start in range(0, len(good), SLICE):
@@ -194,9 +234,15 @@ class Amends:
             scored += self.scorer.sentiment([texts[i] for i in good[start : start + SLICE]])
         items = dict(zip(good, scored, strict=True))
         self.metrics.texts(s.label if (s := items.get(i)) else None for i in range(len(texts)))
+        known = [(texts[i], sentiment.label) for i, sentiment in items.items() if sentiment]
+        self._watch([text for text, _ in known], [label for _, label in known])
+        note(texts=len(texts), failed=len(texts) - sum(s is not None for s in scored))
+        if self.settings.log_texts:
+            note(said=[text for i, text in enumerate(texts) if not results[i]])
         return SentimentResponse(
             results=[failure or _item(i, items[i]) for i, failure in enumerate(results)],
             bundle=BundleRef(**asdict(self.scorer.info)),
+            masked={kind: masker.found[kind] for kind in KINDS} if masker else None,
         )
 
 

@@ -4,6 +4,7 @@ These parts are not public. bentoml is pinned, and tests/service/test_app.py fai
 """
 
 import logging
+import traceback
 from http import HTTPStatus
 from inspect import getdoc
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, cast
 import bentoml
 from _bentoml_impl.server.app import ServiceAppFactory  # type: ignore[import-untyped]
 from bentoml._internal.configuration.containers import BentoMLContainer
+from bentoml._internal.server.http.access import AccessLogMiddleware
 from bentoml._internal.server.http.instruments import RunnerTrafficMetricsMiddleware
 from bentoml._internal.server.http.traffic import MaxConcurrencyMiddleware, TimeoutMiddleware
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
@@ -23,9 +25,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.errors import ApiError, to_api_error
+from model.privacy import Masker
+from service.errors import ApiError, masked, to_api_error
+from service.log import RequestLog, write_json
 from service.middleware import PROBES, SECURITY_HEADERS, Admission, ApiKeys, BodyLimit, Deadline, SecurityHeaders
 from service.openapi import MODEL_PATH, openapi
+from service.rate import Meter, RateLimit
 from service.schemas import Problem
 from service.settings import Settings
 
@@ -60,6 +65,10 @@ class AppFactory(ServiceAppFactory):  # type: ignore[misc]
         """The application, with one error shape for everything and no debug pages."""
         app: Starlette = super().__call__()
         app.debug = False
+        settings = Settings.from_env()
+        app.state.masks = settings.mask_personal_data
+        if settings.log_format == "json":
+            write_json()
         for kind in (HTTPException, ApiError, Exception):
             app.add_exception_handler(kind, _error_response)
         app.add_route("/docs", self.index_page, include_in_schema=False)
@@ -71,13 +80,17 @@ class AppFactory(ServiceAppFactory):  # type: ignore[misc]
         """Outermost first. Keys come before Admission: strangers take no room."""
         settings = Settings.from_env()
         unwanted = [TimeoutMiddleware, MaxConcurrencyMiddleware]
+        if settings.log_format == "json":
+            unwanted.append(AccessLogMiddleware)
         if not BentoMLContainer.tracing.exporter_type.get():
             unwanted.append(OpenTelemetryMiddleware)
         kept = [self._bounded(m) for m in super().middlewares if m.cls not in unwanted]
         ours = [
+            *_request_log(settings),
             Middleware(SecurityHeaders),
             *_browser_access(settings),
             *_key_check(settings),
+            *_rate_limits(settings),
             Middleware(Admission, max_requests=settings.max_requests),
             Middleware(Deadline, seconds=settings.timeout_seconds),
             Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
@@ -142,10 +155,22 @@ def _browser_access(settings: Settings) -> list[Middleware]:
     return [Middleware(CORSMiddleware, allow_origins=settings.origins, allow_methods=methods, allow_headers=headers)]
 
 
+def _request_log(settings: Settings) -> list[Middleware]:
+    return [Middleware(RequestLog, quiet=PROBES)] if settings.log_format == "json" else []
+
+
 def _key_check(settings: Settings) -> list[Middleware]:
     if not settings.keys:
         return []
     return [Middleware(ApiKeys, keys=settings.keys, metrics_open=settings.metrics_open, writes=WRITES)]
+
+
+def _rate_limits(settings: Settings) -> list[Middleware]:
+    if settings.rate is None and not any(key.rate for key in settings.keys):
+        return []
+    # In the home of BentoML, which all workers of a server have in common.
+    meter = Meter(Path(BentoMLContainer.bentoml_home.get()) / "amends" / "rates")
+    return [Middleware(RateLimit, meter=meter, rate=settings.rate)]
 
 
 def _require_json(request: Request) -> None:
@@ -169,8 +194,13 @@ def _require_json(request: Request) -> None:
 
 
 async def _error_response(request: Request, error: Exception) -> Response:
-    if (known := to_api_error(error)).status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    known = to_api_error(error)
+    masks = request.app.state.masks
+    if known.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        trace = "".join(traceback.format_exception(error))
+        logger.error("%s %s failed\n%s", request.method, request.url.path, Masker().text(trace) if masks else trace)
+    if masks:
+        known = ApiError(known.status, masked(known.problem), headers=known.headers)
     response = known.response()
     # Faults outside the endpoints are answered outside all middleware.
     response.headers.update(SECURITY_HEADERS)

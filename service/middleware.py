@@ -8,7 +8,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import ApiError
-from service.keys import Key, holder
+from service.keys import CALLER, Key, holder
+from service.log import note
 from service.schemas import Problem
 
 PROBES = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
@@ -23,6 +24,11 @@ SECURITY_HEADERS = {
     "X-Frame-Options": "DENY",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
+
+
+def is_open(path: str) -> bool:
+    """Whether a path is one of the probes or describes the service."""
+    return path in PROBES | DOCS or path.startswith(DOCS_FILES)
 
 
 class SecurityHeaders:
@@ -54,22 +60,26 @@ class ApiKeys:
     def __init__(self, app: ASGIApp, keys: Sequence[Key], metrics_open: bool, writes: frozenset[str]) -> None:
         self.app = app
         self.keys = keys
-        self.open = (PROBES | DOCS) - (frozenset() if metrics_open else {METRICS})
+        self.metrics_open = metrics_open
         self.writes = writes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         if scope["type"] not in ("http", "websocket") or self._is_open(scope["path"]):
             await self.app(scope, receive, send)
-        elif refusal := self._refusal(Headers(scope=scope), scope["path"]):
-            await refusal.response()(scope, receive, send)
         else:
+            found = self._key_or_refusal(Headers(scope=scope), scope["path"])
+            if isinstance(found, ApiError):
+                await found.response()(scope, receive, send)
+                return
+            note(key=found.name)
+            scope[CALLER] = found
             await self.app(scope, receive, send)
 
     def _is_open(self, path: str) -> bool:
-        return path in self.open or path.startswith(DOCS_FILES)
+        return is_open(path) and (path != METRICS or self.metrics_open)
 
-    def _refusal(self, headers: Headers, path: str) -> ApiError | None:
+    def _key_or_refusal(self, headers: Headers, path: str) -> Key | ApiError:
         scheme, _, presented = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not presented.strip():
             got = "another scheme" if scheme else "nothing"
@@ -86,7 +96,7 @@ class ApiKeys:
                 expected="a write key",
             )
             return ApiError(HTTPStatus.FORBIDDEN, problem)
-        return None
+        return key
 
 
 def _unauthorized(code: str, message: str, got: str) -> ApiError:

@@ -124,16 +124,20 @@ def test_own_metrics_and_the_dashboard_that_shows_them(tmp_path):
         for _ in range(4):
             sentiment(server, "great", "awful", "")
             assert httpx.post(server.url + "/v1/score", json={"thread": thread}, timeout=30).status_code == 200
+            sentiment(server, *["great"] * 300)
         cases = {"cases": [{"cues": {"redress": "refund"}, "severity": 1}, {"severity": 9}]}
         assert httpx.post(server.url + "/v1/loyalty", json=cases, timeout=30).status_code == 200
         text = httpx.get(server.url + "/metrics").text
     for line in (
-        'amends_texts_total{outcome="scored"} 8.0',
+        'amends_texts_total{outcome="scored"} 1208.0',
         'amends_texts_total{outcome="failed"} 4.0',
         'amends_cases_total{status="failed"} 1.0',
         f'amends_bundle_info{{digest="{"0" * 64}",version="fake"}} 1.0',
     ):
         assert line in text.splitlines(), text
+    drift = dict(re.findall(r'^amends_drift\{aspect="(\w+)"\} (\S+)$', text, re.MULTILINE))
+    assert set(drift) == {"labels", "length", "rare"}
+    assert float(drift["labels"]) > 0.25
     dashboard = json.loads((ROOT / "docs/grafana.json").read_text("utf-8"))
     queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
     used = {name for query in queries for name in re.findall(r"\b(?:amends|bentoml)_\w+", query)}

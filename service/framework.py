@@ -65,10 +65,7 @@ class AppFactory(ServiceAppFactory):  # type: ignore[misc]
         """The application, with one error shape for everything and no debug pages."""
         app: Starlette = super().__call__()
         app.debug = False
-        settings = Settings.from_env()
-        app.state.masks = settings.mask_personal_data
-        if settings.log_format == "json":
-            write_json()
+        app.state.masks = Settings.from_env().mask_personal_data
         for kind in (HTTPException, ApiError, Exception):
             app.add_exception_handler(kind, _error_response)
         app.add_route("/docs", self.index_page, include_in_schema=False)
@@ -130,8 +127,10 @@ class HttpService(bentoml.Service[Any]):  # type: ignore[misc]
     """A BentoML service that is served with AppFactory and takes its workers from the settings."""
 
     def inject_config(self) -> None:
-        """Called by BentoML when it starts to serve; the settings are read then, not on import."""
+        """Called by BentoML in every process that starts to serve; the settings are read then, not on import."""
         settings = Settings.from_env()
+        if settings.log_format == "json":
+            write_json()
         self.config["workers"] = settings.workers
         self.config["threads"] = settings.scoring_threads
         super().inject_config()

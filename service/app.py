@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import bentoml
 import numpy as np
+from opentelemetry import trace
 from pydantic import ValidationError
 
 from model.drift import DriftWatch, Reference, load_reference
@@ -18,6 +19,7 @@ from model.read import read, thread_from_dict
 from model.reading.json import thread_to_dict
 from model.scorer import Scorer
 from model.types import InputError, Sentiment, Thread
+from service import tracing
 from service.about import about
 from service.cases import estimate
 from service.errors import describe, masked, to_api_error
@@ -81,11 +83,13 @@ class Amends:
     def check() -> None:
         """Runs once before any worker starts, so that a wrong setting ends the server and not each worker in turn."""
         check_bundle(Settings.from_env())
+        tracing.check()
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def close(self) -> None:
-        """Lets go of the threads; work that has not begun is dropped."""
+        """Lets go of the threads and sends the last spans; work that has not begun is dropped."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+        tracing.stop()
 
     @bentoml.api(route="/v1/score")  # type: ignore[untyped-decorator]
     async def score(self, request: ScoreRequest, /) -> ScoreResponse:
@@ -139,7 +143,7 @@ class Amends:
         # The thread sees the same context, so that it can add to the log line of the request.
         context = copy_context()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, context.run, work, gone)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, context.run, _traced, work, gone)
         finally:
             gone.set()
 
@@ -244,6 +248,12 @@ class Amends:
             bundle=BundleRef(**asdict(self.scorer.info)),
             masked={kind: masker.found[kind] for kind in KINDS} if masker else None,
         )
+
+
+def _traced(work: Callable[[Event], T], gone: Event) -> T:
+    """Runs work in a span of its own, so that a trace tells the wait for a thread from the work."""
+    with trace.get_tracer("amends").start_as_current_span("work"):
+        return work(gone)
 
 
 def _stop_if(gone: Event) -> None:

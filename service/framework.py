@@ -26,6 +26,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from model.privacy import Masker
+from service import tracing
 from service.errors import ApiError, masked, to_api_error
 from service.log import RequestLog, write_json
 from service.middleware import PROBES, SECURITY_HEADERS, Admission, ApiKeys, BodyLimit, Deadline, SecurityHeaders
@@ -79,10 +80,12 @@ class AppFactory(ServiceAppFactory):  # type: ignore[misc]
         unwanted = [TimeoutMiddleware, MaxConcurrencyMiddleware]
         if settings.log_format == "json":
             unwanted.append(AccessLogMiddleware)
-        if not BentoMLContainer.tracing.exporter_type.get():
+        traces = tracing.wanted()
+        if traces or not BentoMLContainer.tracing.exporter_type.get():
             unwanted.append(OpenTelemetryMiddleware)
         kept = [self._bounded(m) for m in super().middlewares if m.cls not in unwanted]
         ours = [
+            *(_spans() if traces else []),
             *_request_log(settings),
             Middleware(SecurityHeaders),
             *_browser_access(settings),
@@ -152,6 +155,12 @@ def _browser_access(settings: Settings) -> list[Middleware]:
     headers = ["Authorization", "Content-Type"]
     methods = ["GET", "POST"]
     return [Middleware(CORSMiddleware, allow_origins=settings.origins, allow_methods=methods, allow_headers=headers)]
+
+
+def _spans() -> list[Middleware]:
+    # A span for each message of a request would say nothing more.
+    options: dict[str, Any] = {"excluded_urls": "livez,readyz,healthz,metrics", "exclude_spans": ["receive", "send"]}
+    return [Middleware(OpenTelemetryMiddleware, tracer_provider=tracing.start(), **options)]
 
 
 def _request_log(settings: Settings) -> list[Middleware]:

@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from opentelemetry import trace
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOGGER: Final = "bentoml.amends.access"
@@ -42,6 +43,8 @@ class JsonLines(logging.Formatter):
         }
         facts = getattr(record, "request", None)
         line |= facts if facts is not None else {"message": record.getMessage()}
+        if (span := trace.get_current_span().get_span_context()).is_valid:
+            line["trace"] = format(span.trace_id, "032x")
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=True, default=str)

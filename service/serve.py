@@ -9,6 +9,7 @@ from pathlib import Path
 
 from model.bundle import RELEASED, verified
 from model.types import InputError
+from service import tracing
 from service.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,6 +28,7 @@ def serve(host: str, port: int, workers: int | None = None) -> None:
     """
     env = environment(os.environ, port, workers)
     check_bundle(Settings.from_env(env))
+    tracing.check(env)
     address = free_address(host, port)
     sys.stdout.flush()
     os.execve(sys.executable, command(address, port), env)  # noqa: S606

@@ -147,8 +147,11 @@ def load(server: Server, core: int, seconds: float, *, clients: int = 1, rate: f
         options = ["--port", str(server.port), "--path", PATH, "--bodies", bodies.name, "--seconds", str(seconds)]
         options += ["--rate", str(rate)] if rate else ["--clients", str(clients)]
         line = [sys.executable, str(ROOT / "benchmarks/load_client.py"), *options]
+        used = server.cpu()
         done = subprocess.run(line, capture_output=True, text=True, check=True, preexec_fn=on_core(core))
+        used = server.cpu() - used
     found: dict[str, Any] = json.loads(done.stdout)
+    found["cpu_milliseconds"] = round(1000 * used / max(1, sum(found["statuses"].values())), 3)
     return found
 
 

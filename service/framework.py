@@ -6,7 +6,7 @@ These parts are not public. bentoml is pinned, and tests/service/test_app.py fai
 import logging
 import traceback
 from http import HTTPStatus
-from inspect import getdoc
+from inspect import getdoc, iscoroutinefunction
 from pathlib import Path
 from typing import Any, cast
 
@@ -108,10 +108,23 @@ class AppFactory(ServiceAppFactory):  # type: ignore[misc]
         """One call of an API method; whatever goes wrong becomes an error response here."""
         try:
             _require_json(request)
-            response: Response = await super().api_endpoint(name, request)
-            return response
+            return await self._answer(name, request)
         except Exception as error:
             return await _error_response(request, error)
+
+    def _add_response_headers(self, resp: Response) -> None:
+        """Adds nothing: BentoML's own names the framework, and looks its configuration up again for each answer."""
+
+    async def _answer(self, name: str, request: Request) -> Response:
+        """As BentoML's own, which takes twice as long, for the methods that take one body and nothing else."""
+        method = self.service.apis[name]
+        whole = getattr(method.input_spec, "__root_input__", False) and method.ctx_param is None
+        if not whole or not iscoroutinefunction(method.func):
+            response: Response = await super().api_endpoint(name, request)
+            return response
+        body = method.input_spec.model_validate_json(await request.body() or b"{}")
+        answer = await method.func(self._service_instance, body)
+        return Response(answer.model_dump_json(), media_type="application/json")
 
     async def index_page(self, _: Request) -> Response:
         """Swagger UI from local files; BentoML's own page loads a tracker."""

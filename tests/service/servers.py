@@ -16,7 +16,7 @@ import pytest
 from service.serve import command, environment
 
 FAKE = "tests.service.fake_service:Fake"
-START_SECONDS = 30
+START_SECONDS = 60
 
 
 @dataclass

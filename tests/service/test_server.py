@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,6 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-import yaml
 
 from model.bundle import RELEASED
 from model.types import InputError
@@ -154,28 +152,6 @@ def test_serves_the_released_bundle_from_anywhere(tmp_path):
             response.json()["reports"][0]["bundle"]
             == httpx.post(server.url + "/v1/sentiment", json={"texts": []}).json()["bundle"]
         )
-
-
-@pytest.mark.slow
-def test_builds_a_bento_offline(tmp_path):
-    # BentoML looks for uv even where nothing is to be locked; this one fails when it is really called.
-    uv = tmp_path / "bin/uv"
-    uv.parent.mkdir()
-    uv.write_text("#!/bin/sh\nexit 1\n")
-    uv.chmod(0o755)
-    offline = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9")
-    own = {"BENTOML_HOME": str(tmp_path / "home"), "PATH": f"{uv.parent}{os.pathsep}{os.environ['PATH']}"}
-    env = {**os.environ, **offline, **own, "BENTOML_DO_NOT_TRACK": "True"}
-    build = [sys.executable, "-m", "bentoml", "build", "--output", "tag"]
-    run = subprocess.run(build, cwd=ROOT, env=env, capture_output=True, text=True)
-    assert run.returncode == 0, run.stdout + run.stderr
-    (bento,) = (tmp_path / "home/bentos/amends").glob("*/bento.yaml")
-    files = {p.relative_to(bento.parent / "src") for p in (bento.parent / "src").rglob("*") if p.is_file()}
-    assert {f.parts[0] for f in files} == {"bentofile.yaml", "model", "service"}
-    assert Path("service/docs.html") in files
-    released = {Path("model/released") / p.name for p in RELEASED.glob("*")}
-    assert released <= files
-    assert yaml.safe_load((bento.parent / "apis/openapi.yaml").read_text())["openapi"] == "3.1.0"
 
 
 def test_each_port_has_a_home_of_its_own(tmp_path):

@@ -38,6 +38,7 @@ def about(info: BundleInfo, settings: Settings) -> ModelResponse:
             seconds=settings.timeout_seconds,
             languages=LANGUAGES,
         ),
+        masks_personal_data=settings.mask_personal_data,
         labels=Labels(
             sentiment=list(SENTIMENT),
             role=list(ROLES),

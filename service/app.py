@@ -3,25 +3,32 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import asdict, replace
 from http import HTTPStatus
 from threading import Event
 from typing import Any, TypeVar
 
 import bentoml
+import numpy as np
+from opentelemetry import trace
 from pydantic import ValidationError
 
+from model.drift import DriftWatch, Reference, load_reference
+from model.privacy import KINDS, Masker
 from model.read import read, thread_from_dict
 from model.reading.json import thread_to_dict
 from model.scorer import Scorer, has_words
 from model.types import InputError, Sentiment, Thread
+from service import tracing
 from service.about import about
 from service.cases import estimate
 from service.cores import Cores, GivesWay
-from service.errors import describe, problem_of, to_api_error
+from service.errors import describe, masked, to_api_error
 from service.feedback import FeedbackRequest, FeedbackResponse, keep
 from service.framework import HttpService
 from service.jobs import Job, JobRequest, JobRunner, submit
+from service.log import note
 from service.metrics import ScoringMetrics
 from service.schemas import (
     MAX_TARGET_CHARACTERS,
@@ -69,7 +76,8 @@ class Amends:
     def __init__(self) -> None:
         self.settings = Settings.from_env()
         self.scorer = self.load_scorer(self.settings)
-        self.metrics = ScoringMetrics(self.scorer.info)
+        reference = self.load_reference(self.settings)
+        self.metrics = ScoringMetrics(self.scorer.info, DriftWatch(reference) if reference else None)
         self.store = opened_store(self.settings)
         self._about = about(self.scorer.info, self.settings)
         self._cores = Cores(self.settings.scoring_threads)
@@ -83,11 +91,16 @@ class Amends:
         """The scorer of this worker. Threads come from requests, so that one call keeps to one."""
         return Scorer.load(settings.bundle, threads=1)
 
+    def load_reference(self, settings: Settings) -> Reference | None:
+        """How the training texts of the bundle are spread, if that is known."""
+        return load_reference(settings.bundle)
+
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod
     def check() -> None:
         """Runs once before any worker starts, so that a wrong setting ends the server and not each worker in turn."""
         check_bundle(Settings.from_env())
+        tracing.check()
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod
@@ -97,11 +110,12 @@ class Amends:
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def close(self) -> None:
-        """Puts the job in hand back and lets go of the threads; work that has not begun is dropped."""
+        """Puts the job in hand back, lets go of the threads and sends the last spans; work not begun is dropped."""
         self.jobs.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._store_threads.shutdown(wait=False, cancel_futures=True)
         self.store.close()
+        tracing.stop()
 
     @bentoml.api(route="/v1/score")  # type: ignore[untyped-decorator]
     async def score(self, request: ScoreRequest, /) -> ScoreResponse:
@@ -199,14 +213,17 @@ class Amends:
         there are never more threads at work than were set.
         """
         gone = Event()
+        note(bundle=self.scorer.info.version)
+        # The thread sees the same context, so that it can add to the log line of the request.
+        context = copy_context()
 
         def on_a_core() -> T:
             with self._cores.taken():
-                return work(gone)
+                return _traced(work, gone)
 
         with self._cores.wanted():
             try:
-                return await asyncio.get_running_loop().run_in_executor(self._threads, on_a_core)
+                return await asyncio.get_running_loop().run_in_executor(self._threads, context.run, on_a_core)
             finally:
                 gone.set()
 
@@ -231,20 +248,22 @@ class Amends:
         for thread in self._threads_of(request):
             _stop_if(gone)
             reports.append(self._report(thread, scorer))
+        note(failed=sum("error" in report for report in reports))
         return ScoreResponse(reports=reports)
 
     def _source(self, request: Source) -> list[Thread]:
         if request.cases is not None:
             return []
-        return self._threads_of(request) if request.text is None else [thread_of_text(request.text, request.brand)]
+        if request.text is None:
+            return self._threads_of(request)
+        return self._taken_in([thread_of_text(request.text, request.brand)], "text")
 
     def _threads_of(self, request: ScoreRequest | Source) -> list[Thread]:
         if request.thread is not None:
             threads = [thread_from_dict(request.thread)]
         else:
             threads = read(request.content or "", format=request.format, name="content", brand=request.brand)
-        self._check_size(threads, "thread" if request.thread is not None else "content")
-        return threads
+        return self._taken_in(threads, "thread" if request.thread is not None else "content")
 
     def _read(self, request: ReadRequest) -> ReadResponse:
         if request.content_base64 is not None:
@@ -252,8 +271,17 @@ class Amends:
         threads = read(
             request.content or "", format=request.format, name=request.name or "content", brand=request.brand
         )
-        self._check_size(threads, "content")
-        return ReadResponse(threads=[thread_to_dict(thread) for thread in threads])
+        return ReadResponse(threads=[thread_to_dict(thread) for thread in self._taken_in(threads, "content")])
+
+    def _taken_in(self, threads: Sequence[Thread], field: str) -> list[Thread]:
+        """Threads that are not too large, masked where the settings say so, and noted."""
+        self._check_size(threads, field)
+        if self.settings.mask_personal_data:
+            threads = [Masker().thread(thread) for thread in threads]
+        note(threads=len(threads), utterances=sum(len(thread.utterances) for thread in threads))
+        if self.settings.log_texts:
+            note(said=[one.text for thread in threads for one in thread.utterances])
+        return list(threads)
 
     def _file(self, request: ReadRequest) -> list[Thread]:
         """Counts as it reads: a small packed file may hold very much."""
@@ -264,7 +292,7 @@ class Amends:
             threads.append(thread)
             count += len(thread.utterances)
             self._check_count(count, "content_base64")
-        return threads
+        return self._taken_in(threads, "content_base64")
 
     def _check_size(self, threads: Sequence[Thread], field: str) -> None:
         self._check_count(sum(len(thread.utterances) for thread in threads), field)
@@ -283,9 +311,16 @@ class Amends:
         try:
             report = scorer.score(thread)
         except InputError as error:
-            return Failure(error=problem_of(error)).model_dump()
+            return Failure(error=self._problem(error)).model_dump()
         self.metrics.report(report)
+        scored = [(one.utterance.text, one.sentiment) for one in report.utterances if one.sentiment]
+        self._watch([text for text, _ in scored], [sentiment.label for _, sentiment in scored])
         return report.to_dict()
+
+    def _watch(self, texts: list[str], labels: list[str]) -> None:
+        # A second look at the tokens costs a hundredth of what scoring does.
+        encodings = self.scorer.bundle.tokenizer.encode_batch(texts, add_special_tokens=False)
+        self.metrics.drift([np.asarray(encoding.ids, dtype=np.int64) for encoding in encodings], labels)
 
     def _loyalty(self, cases: Sequence[Any], gone: Event) -> LoyaltyResponse:
         results: list[CaseEstimate | Failure] = []
@@ -293,19 +328,30 @@ class Amends:
             _stop_if(gone)
             results.append(result := self._case(i, case))
             self.metrics.record(result.band if isinstance(result, CaseEstimate) else None)
+        note(cases=len(results), failed=sum(isinstance(r, Failure) for r in results))
         return LoyaltyResponse(results=results, bundle=BundleRef(**asdict(self.scorer.info)))
 
     def _case(self, index: int, case: object) -> CaseEstimate | Failure:
         try:
-            return estimate(LoyaltyCase.model_validate(case), self.scorer.bundle.loyalty)
+            known = LoyaltyCase.model_validate(case)
+            if known.id and self.settings.mask_personal_data:
+                known = known.model_copy(update={"id": Masker().name(known.id)})
+            return estimate(known, self.scorer.bundle.loyalty)
         except (InputError, ValidationError) as error:
-            problem = to_api_error(error).problem
+            problem = self._problem(error)
             field = ".".join(filter(None, ("cases", str(index), problem.field)))
             return Failure(error=problem.model_copy(update={"field": field}))
+
+    def _problem(self, error: Exception) -> Problem:
+        problem = to_api_error(error).problem
+        return masked(problem) if self.settings.mask_personal_data else problem
 
     def _sentiment(self, request: SentimentRequest, gone: Event) -> SentimentResponse:
         texts, targets = request.texts, request.targets or [None] * len(request.texts)
         results = [_unscorable(i, *pair) for i, pair in enumerate(zip(texts, targets, strict=True))]
+        masker = Masker() if self.settings.mask_personal_data else None
+        if masker:
+            texts = [text if results[i] else masker.text(text) for i, text in enumerate(texts)]
         good = [i for i, result in enumerate(results) if result is None]
         scored: list[Sentiment | None] = []
         for start in range(0, len(good), SLICE):
@@ -314,10 +360,22 @@ class Amends:
             scored += self.scorer.sentiment([texts[i] for i in some], [targets[i] for i in some])
         items = dict(zip(good, scored, strict=True))
         self.metrics.texts(s.label if (s := items.get(i)) else None for i in range(len(texts)))
+        known = [(texts[i], sentiment.label) for i, sentiment in items.items() if sentiment]
+        self._watch([text for text, _ in known], [label for _, label in known])
+        note(texts=len(texts), failed=len(texts) - sum(s is not None for s in scored))
+        if self.settings.log_texts:
+            note(said=[text for i, text in enumerate(texts) if not results[i]])
         return SentimentResponse(
             results=[failure or _item(i, items[i]) for i, failure in enumerate(results)],
             bundle=BundleRef(**asdict(self.scorer.info)),
+            masked={kind: masker.found[kind] for kind in KINDS} if masker else None,
         )
+
+
+def _traced(work: Callable[[Event], T], gone: Event) -> T:
+    """Runs work in a span of its own, so that a trace tells the wait for a thread from the work."""
+    with trace.get_tracer("amends").start_as_current_span("work"):
+        return work(gone)
 
 
 def _stop_if(gone: Event) -> None:

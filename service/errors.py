@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 
+from model.privacy import Masker
 from model.types import InputError
 from service.schemas import Failure, Problem
 from service.store import StoreUnavailableError
@@ -55,6 +56,11 @@ def to_api_error(error: Exception) -> ApiError:
 def problem_of(error: InputError) -> Problem:
     """An InputError of the model as part of a response."""
     return Problem(code=error.code, message=error.message, field=error.field, got=error.got, expected=error.expected)
+
+
+def masked(problem: Problem) -> Problem:
+    """The same problem without personal data, where it repeats what was sent."""
+    return Problem.model_validate(Masker().json(problem.model_dump()))
 
 
 def describe(value: object) -> str:

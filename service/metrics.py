@@ -1,18 +1,27 @@
 """What a worker counts of its own for Prometheus: what it scored and what came out, with few and fixed labels."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
+from model.drift import DriftWatch
 from model.types import BundleInfo, Case, Report
 
+# Texts between two looks at the drift: it changes slowly.
+DRIFT_EVERY: Final = 50
 NO_WORDS: Final = "no_words"
 PREFIX: Final = "amends_"
 
 
 class ScoringMetrics:
-    """Counters of one worker. Every label takes its values from the codebook or from a fixed list."""
+    """Counters of one worker. Every label takes its values from the codebook or from a fixed list.
 
-    def __init__(self, info: BundleInfo) -> None:
+    watch: compares what comes in with a reference; None where there is none.
+    """
+
+    def __init__(self, info: BundleInfo, watch: DriftWatch | None = None) -> None:
         # Only now: prometheus_client decides on import whether several workers share their counts, and BentoML sets
         # the folder for that when it starts a worker.
         from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -39,6 +48,15 @@ class ScoringMetrics:
             registry=self.registry,
             multiprocess_mode="livemostrecent",
         )
+        self._watch = watch
+        self._unseen = 0
+        self._drift = Gauge(
+            PREFIX + "drift",
+            "Population stability index of the last texts against the training texts",
+            ("aspect",),
+            registry=self.registry,
+            multiprocess_mode="livemax",
+        )
         bundle = Gauge(
             PREFIX + "bundle_info",
             "1 for the bundle that answers",
@@ -54,6 +72,17 @@ class ScoringMetrics:
             self._texts.labels("scored" if label else "failed").inc()
             if label:
                 self._sentiment.labels(label).inc()
+
+    def drift(self, texts: Sequence[NDArray[np.int64]], labels: Sequence[str]) -> None:
+        """Compares texts, given as token ids, and the labels predicted for them with the reference."""
+        if self._watch is None or not len(texts):
+            return
+        self._watch.add(texts, labels)
+        self._unseen += len(texts)
+        if self._unseen >= DRIFT_EVERY:
+            self._unseen = 0
+            for aspect, score in self._watch.scores().items():
+                self._drift.labels(aspect).set(score)
 
     def report(self, report: Report) -> None:
         """Counts what one thread holds."""

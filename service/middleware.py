@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import ApiError
 from service.keys import CALLER, Key, holder
+from service.log import note
 from service.schemas import Problem
 
 PROBES = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
@@ -25,6 +26,11 @@ SECURITY_HEADERS = {
     "X-Frame-Options": "DENY",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
+
+
+def is_open(path: str) -> bool:
+    """Whether a path is one of the probes or describes the service."""
+    return path in PROBES | DOCS or path.startswith((DOCS_FILES, PAGE_FILES))
 
 
 class SecurityHeaders:
@@ -56,7 +62,7 @@ class ApiKeys:
     def __init__(self, app: ASGIApp, keys: Sequence[Key], metrics_open: bool, writes: frozenset[str]) -> None:
         self.app = app
         self.keys = keys
-        self.open = (PROBES | DOCS) - (frozenset() if metrics_open else {METRICS})
+        self.metrics_open = metrics_open
         self.writes = writes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,11 +74,12 @@ class ApiKeys:
             if isinstance(found, ApiError):
                 await found.response()(scope, receive, send)
                 return
+            note(key=found.name)
             scope[CALLER] = found
             await self.app(scope, receive, send)
 
     def _is_open(self, path: str) -> bool:
-        return path in self.open or path.startswith((DOCS_FILES, PAGE_FILES))
+        return is_open(path) and (path != METRICS or self.metrics_open)
 
     def _key_or_refusal(self, headers: Headers, scope: Scope) -> Key | ApiError:
         scheme, _, presented = headers.get("authorization", "").partition(" ")

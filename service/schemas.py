@@ -167,6 +167,10 @@ class SentimentResponse(Body):
 
     results: list[SentimentItem | Failure]
     bundle: BundleRef
+    masked: dict[str, int] | None = Field(
+        default=None,
+        description="Personal data that was masked before scoring, by kind; null where the server doesn't mask.",
+    )
 
 
 class ReadRequest(Body):
@@ -260,6 +264,7 @@ class ModelResponse(Body):
         description="What was measured on held-out data, by task (docs/evaluate.md)."
     )
     limits: Limits
+    masks_personal_data: bool = Field(description="Whether e-mail addresses, phone, card and IBAN numbers are masked.")
     labels: Labels
     cues: dict[str, list[str]] = Field(description="The values of each cue of conduct.")
 

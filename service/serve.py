@@ -9,6 +9,7 @@ from pathlib import Path
 
 from model.bundle import RELEASED, verified
 from model.types import InputError
+from service import tracing
 from service.settings import Settings, default_state
 from service.store import Store, absolute_url, open_store
 
@@ -30,6 +31,7 @@ def serve(host: str, port: int, workers: int | None = None) -> None:
     settings = Settings.from_env(env)
     check_bundle(settings)
     prepare_store(settings)
+    tracing.check(env)
     address = free_address(host, port)
     sys.stdout.flush()
     os.execve(sys.executable, command(address, port), env)  # noqa: S606

@@ -5,12 +5,12 @@ import re
 from collections.abc import Mapping
 from math import ceil
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from model.types import InputError
-from service.keys import Key, parse_keys
+from service.keys import UNITS, Key, Rate, parse_keys, parse_rate
 
 PREFIX = "AMENDS_"
 ORIGIN = re.compile(r"https?://[^/\s*]+")
@@ -44,12 +44,25 @@ class Settings(BaseModel):
     timeout_seconds: float = Field(default=60, gt=0, allow_inf_nan=False, description="Longest time for one request.")
 
     api_keys: str | None = Field(
-        default=None, repr=False, description="Lines of `name:scope:hash` (or with commas between): who may call."
+        default=None,
+        repr=False,
+        description="Lines of `name:scope:hash[:rate]` (or with commas between): who may call.",
     )
     api_keys_file: Path | None = Field(default=None, description="File with such lines; both together count.")
     metrics_open: bool = Field(default=True, description="Whether `/metrics` answers without a key.")
     cors_origins: str | None = Field(
         default=None, description="Origins of web pages that may call, with commas between, or `*`."
+    )
+
+    rate_limit: str | None = Field(
+        default=None, description="Most requests of one caller, such as `60/minute`; a key may have a rate of its own."
+    )
+    log_format: Literal["plain", "json"] = Field(
+        default="plain", description="`plain`, or `json`: one object a line, with one line for each request."
+    )
+    log_texts: bool = Field(default=False, description="Whether those lines also hold the texts that were sent.")
+    mask_personal_data: bool = Field(
+        default=False, description="Whether e-mail addresses, phone, card and IBAN numbers are masked on the way in."
     )
 
     state: Path | None = Field(
@@ -89,6 +102,11 @@ class Settings(BaseModel):
         return parse_keys("\n".join(texts), " and ".join(names)) if texts else ()
 
     @property
+    def rate(self) -> Rate | None:
+        """How often each caller may call; None for no limit."""
+        return parse_rate(self.rate_limit) if self.rate_limit is not None else None
+
+    @property
     def origins(self) -> tuple[str, ...]:
         """Origins that browsers may call from."""
         return tuple(o.strip().rstrip("/") for o in (self.cors_origins or "").split(",") if o.strip())
@@ -96,6 +114,18 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _keys_can_be_used(self) -> Self:
         self.keys  # noqa: B018 - raises
+        return self
+
+    @model_validator(mode="after")
+    def _rate_is_a_rate(self) -> Self:
+        if self.rate_limit is not None and self.rate is None:
+            raise InputError(
+                f"AMENDS_RATE_LIMIT: {self.rate_limit!r} is no rate",
+                code="bad_setting",
+                field="AMENDS_RATE_LIMIT",
+                got=repr(self.rate_limit),
+                expected=f"a number, / and one of {', '.join(UNITS)}, such as 60/minute",
+            )
         return self
 
     @model_validator(mode="after")

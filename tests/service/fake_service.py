@@ -2,6 +2,9 @@
 
 import time
 
+import numpy as np
+
+from model.drift import Reference
 from model.scorer import Scorer
 from service.app import Amends, served
 from service.settings import Settings
@@ -30,6 +33,10 @@ class SlowEncoder(FakeEncoder):
 class Fake(Amends.inner):
     def load_scorer(self, settings: Settings) -> Scorer:
         return SlowScorer(fake_scorer()._bundle)
+
+    def load_reference(self, settings: Settings) -> Reference:
+        shares = np.full(3, 1 / 3), np.full(2, 1 / 2), np.full(5, 1 / 5)
+        return Reference("0" * 64, 100, *shares, np.asarray([3]), np.ones(11, dtype=bool))
 
     @staticmethod
     def check() -> None:

@@ -11,89 +11,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
-import yaml
 
 from model.bundle import RELEASED
 from model.types import InputError
 from service.serve import ROOT, check_bundle, command, environment, free_address, serve
 from service.settings import Settings, cores
-
-FAKE = "tests.service.fake_service:Fake"
-START_SECONDS = 120
-
-
-@dataclass
-class Server:
-    """A running server. log: the file it writes to."""
-
-    process: subprocess.Popen[bytes]
-    url: str
-    log: Path
-
-    def family(self) -> list[psutil.Process]:
-        parent = psutil.Process(self.process.pid)
-        return [parent, *parent.children(recursive=True)]
-
-
-def free_port() -> int:
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        return int(trial.getsockname()[1])
-
-
-@contextmanager
-def running(tmp_path: Path, line: list[str], env: dict[str, str], port: int) -> Iterator[Server]:
-    """Runs the command from a folder that has nothing to do with it, until the server is ready."""
-    log = tmp_path / "log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(line, cwd=tmp_path, env=env, stdout=out, stderr=subprocess.STDOUT)
-    server = Server(process, f"http://127.0.0.1:{port}", log)
-    try:
-        wait_until_ready(server)
-        yield server
-    finally:
-        family = server.family() if process.poll() is None else []
-        process.terminate()
-        process.wait(START_SECONDS)
-        for left in psutil.wait_procs(family, 5)[1]:
-            left.kill()
-
-
-def wait_until_ready(server: Server) -> None:
-    end = time.monotonic() + START_SECONDS
-    while time.monotonic() < end and server.process.poll() is None:
-        try:
-            if httpx.get(server.url + "/readyz", timeout=START_SECONDS).status_code == 200:
-                return
-        except httpx.HTTPError:
-            time.sleep(0.05)
-    pytest.fail(server.log.read_text("utf-8"))
-
-
-@contextmanager
-def fake_server(tmp_path: Path, workers: int = 1, **settings: str) -> Iterator[Server]:
-    port = free_port()
-    base = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), **settings}
-    env = environment(base, port, workers)
-    with running(tmp_path, command("127.0.0.1", port, FAKE), env, port) as server:
-        yield server
+from tests.service.servers import FAKE, START_SECONDS, Server, fake_server, free_port, running, sentiment
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory) -> Iterator[Server]:
     with fake_server(tmp_path_factory.mktemp("server"), AMENDS_MAX_BODY_BYTES="100000") as server:
         yield server
-
-
-def sentiment(server: Server, *texts: str) -> httpx.Response:
-    return httpx.post(server.url + "/v1/sentiment", json={"texts": texts}, timeout=30)
 
 
 @pytest.mark.slow
@@ -124,6 +58,7 @@ def test_own_metrics_and_the_dashboard_that_shows_them(tmp_path):
         for _ in range(4):
             sentiment(server, "great", "awful", "")
             assert httpx.post(server.url + "/v1/score", json={"thread": thread}, timeout=30).status_code == 200
+            sentiment(server, *["great"] * 300)
         cases = {"cases": [{"cues": {"redress": "refund"}, "severity": 1}, {"severity": 9}]}
         assert httpx.post(server.url + "/v1/loyalty", json=cases, timeout=30).status_code == 200
         items = [{"kind": "sentiment", "text": "great", "label": "positive"}, {"kind": "mood"}]
@@ -133,7 +68,7 @@ def test_own_metrics_and_the_dashboard_that_shows_them(tmp_path):
             time.sleep(0.1)
         text = httpx.get(server.url + "/metrics").text
     for line in (
-        'amends_texts_total{outcome="scored"} 8.0',
+        'amends_texts_total{outcome="scored"} 1208.0',
         'amends_texts_total{outcome="failed"} 4.0',
         'amends_cases_total{status="failed"} 1.0',
         'amends_feedback_total{outcome="kept"} 1.0',
@@ -143,6 +78,9 @@ def test_own_metrics_and_the_dashboard_that_shows_them(tmp_path):
         f'amends_bundle_info{{digest="{"0" * 64}",version="fake"}} 1.0',
     ):
         assert line in text.splitlines(), text
+    drift = dict(re.findall(r'^amends_drift\{aspect="(\w+)"\} (\S+)$', text, re.MULTILINE))
+    assert set(drift) == {"labels", "length", "rare"}
+    assert float(drift["labels"]) > 0.25
     dashboard = json.loads((ROOT / "docs/grafana.json").read_text("utf-8"))
     queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
     used = {name for query in queries for name in re.findall(r"\b(?:amends|bentoml)_\w+", query)}
@@ -225,29 +163,6 @@ def test_serves_the_released_bundle_from_anywhere(tmp_path):
             response.json()["reports"][0]["bundle"]
             == httpx.post(server.url + "/v1/sentiment", json={"texts": []}).json()["bundle"]
         )
-
-
-@pytest.mark.slow
-def test_builds_a_bento_offline(tmp_path):
-    # BentoML looks for uv even where nothing is to be locked; this one fails when it is really called.
-    uv = tmp_path / "bin/uv"
-    uv.parent.mkdir()
-    uv.write_text("#!/bin/sh\nexit 1\n")
-    uv.chmod(0o755)
-    offline = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9")
-    own = {"BENTOML_HOME": str(tmp_path / "home"), "PATH": f"{uv.parent}{os.pathsep}{os.environ['PATH']}"}
-    env = {**os.environ, **offline, **own, "BENTOML_DO_NOT_TRACK": "True"}
-    build = [sys.executable, "-m", "bentoml", "build", "--output", "tag"]
-    run = subprocess.run(build, cwd=ROOT, env=env, capture_output=True, text=True)
-    assert run.returncode == 0, run.stdout + run.stderr
-    (bento,) = (tmp_path / "home/bentos/amends").glob("*/bento.yaml")
-    files = {p.relative_to(bento.parent / "src") for p in (bento.parent / "src").rglob("*") if p.is_file()}
-    assert {f.parts[0] for f in files} == {"bentofile.yaml", "model", "service"}
-    assert {Path("service/docs.html"), Path("service/migrations/env.py")} <= files
-    released = {Path("model/released") / p.name for p in RELEASED.glob("*")}
-    assert released <= files
-    assert {Path("service/web/index.html"), Path("service/web/chart.LICENSE.md")} <= files
-    assert yaml.safe_load((bento.parent / "apis/openapi.yaml").read_text())["openapi"] == "3.1.0"
 
 
 def test_each_port_has_a_home_of_its_own(tmp_path):

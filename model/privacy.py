@@ -1,0 +1,222 @@
+"""Masks personal data that can be told by its form: e-mail addresses, phone numbers, IBANs and card numbers.
+
+Names, postal addresses and whatever else takes understanding stay as they are.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any, Final
+
+from model.types import Author, Thread, Utterance
+
+KINDS: Final = ("email", "iban", "card", "phone")
+# Whose way of writing numbers is known beside the international one, which starts with +.
+PHONE_REGIONS: Final = ("US", "GB", "AU", "IE")
+# Longer pieces are cut, so that the time for a text grows with its length alone.
+_PIECE: Final = 2000
+_DIGIT: Final = re.compile(r"\d")
+# Also "ann (at) example (dot) org". Bounded, and tried only where a word begins, so that no text takes long.
+_EMAIL: Final = re.compile(
+    r"(?<![\w.%+-])[\w%+-][\w.%+-]{0,63}(?:@| ?[(\[]at[)\]] ?)"
+    r"(?:[\w-]{1,63}(?:\.| ?[(\[]dot[)\]] ?)){1,8}[^\W\d_]{2,24}(?![\w-])",
+    re.IGNORECASE,
+)
+_IBAN: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]){11,30}(?![A-Za-z0-9])", re.ASCII)
+# In one piece, or in the groups that stand on cards: rows of dates and amounts are no cards.
+_CARD: Final = re.compile(
+    r"(?<![\w.,-])(?:\d{13,19}|\d{4}([ -])\d{4}\1\d{4}\1\d{4}(?:\1\d{3})?|\d{4}([ -])\d{6}\2\d{4,5})(?![\w-])", re.ASCII
+)
+# Written as in North America, also with numbers that nobody has.
+_DASHED_PHONE: Final = re.compile(
+    r"(?<![\w-])(?:\+?1[-. ]?)?(?:\([2-9]\d{2}\) ?|[2-9]\d{2}[-.])\d{3}[-.]\d{4}(?![\w-])", re.ASCII
+)
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Masked:
+    """A text whose personal data stands as [email], [phone], [iban] or [card]; found: how many of each kind."""
+
+    text: str
+    found: Mapping[str, int]
+
+
+@dataclass
+class Masker:
+    """Masks what belongs together, and counts it in `found` by kind.
+
+    The same address or number in a name, an id or a link always becomes the same numbered mark such as [email 2], so
+    that two people stay two.
+    """
+
+    found: Counter[str] = field(default_factory=Counter)
+    _marks: dict[str, str] = field(default_factory=dict)
+
+    def text(self, text: str) -> str:
+        """A text, title or quote with plain marks."""
+        return self._replaced(text, KINDS, lambda kind, _: f"[{kind}]")
+
+    def name(self, name: str) -> str:
+        """A name with numbered marks."""
+        return self._replaced(name, KINDS, self._mark)
+
+    def link(self, link: str) -> str:
+        """A link or an id, with numbered marks for e-mail addresses alone: digits in it are no phone numbers."""
+        return self._replaced(link, ("email",), self._mark)
+
+    def thread(self, thread: Thread) -> Thread:
+        """A thread without personal data; what was masked is told by one more warning."""
+        before = self.found.copy()
+        masked = replace(
+            thread,
+            id=self.link(thread.id),
+            title=thread.title and self.text(thread.title),
+            url=thread.url and self.link(thread.url),
+            warnings=tuple(map(self.text, thread.warnings)),
+            utterances=tuple(map(self._utterance, thread.utterances)),
+        )
+        said = in_words(self.found - before)
+        return replace(masked, warnings=(*masked.warnings, said)) if said else masked
+
+    def json(self, value: Any) -> Any:
+        """Any JSON value with every text in it masked with plain marks; names of fields stay."""
+        match value:
+            case str():
+                return self.text(value)
+            case Mapping():
+                return {key: self.json(item) for key, item in value.items()}
+            case list() | tuple():
+                return [self.json(item) for item in value]
+            case _:
+                return value
+
+    def _utterance(self, one: Utterance) -> Utterance:
+        author = one.author and Author(self.name(one.author.name), one.author.url and self.link(one.author.url))
+        return replace(
+            one,
+            id=self.link(one.id),
+            text=self.text(one.text),
+            parent=one.parent and self.link(one.parent),
+            author=author,
+            place=one.place and self.link(one.place),
+        )
+
+    def _mark(self, kind: str, value: str) -> str:
+        return self._marks.setdefault(value.casefold(), f"[{kind} {len(self._marks) + 1}]")
+
+    def _replaced(self, text: str, kinds: Sequence[str], mark: Callable[[str, str], str]) -> str:
+        spans = _spans(text, kinds)
+        if not spans:
+            return text
+        self.found.update(kind for _, _, kind in spans)
+        edges = [0, *(edge for start, end, _ in spans for edge in (start, end)), len(text)]
+        kept = [text[a:b] for a, b in list(pairwise(edges))[::2]]
+        marks = [mark(kind, text[start:end]) for start, end, kind in spans]
+        return "".join(part for pair in zip(kept, [*marks, ""], strict=True) for part in pair)
+
+
+def mask(text: str) -> Masked:
+    """One text on its own."""
+    masker = Masker()
+    return Masked(masker.text(text), masker.found)
+
+
+def in_words(found: Mapping[str, int]) -> str | None:
+    """What was masked, for the reader of a report; None where nothing was."""
+    parts = [f"{found[kind]} {kind}" for kind in KINDS if found.get(kind)]
+    if not parts:
+        return None
+    return f"personal data was masked ({', '.join(parts)}); quotes and offsets are those of the masked text"
+
+
+def _spans(text: str, kinds: Sequence[str]) -> list[tuple[int, int, str]]:
+    """Start, end and kind of what is to be masked, in order and apart; where two overlap the earlier kind stays."""
+    found: list[tuple[int, int, str]] = []
+    taken = bytearray(len(text))
+    for kind in kinds:
+        if kind != "email" and not _DIGIT.search(text):
+            continue
+        for start, end in FINDERS[kind](text):
+            if not any(taken[start:end]):
+                taken[start:end] = bytes([1]) * (end - start)
+                found.append((start, end, kind))
+    return sorted(found)
+
+
+def _emails(text: str) -> Iterator[Span]:
+    folded = text.lower()
+    if "@" in text or "at)" in folded or "at]" in folded:
+        yield from (m.span() for m in _EMAIL.finditer(text))
+
+
+def _ibans(text: str) -> Iterator[Span]:
+    for match in _IBAN.finditer(text):
+        if found := _iban(match):
+            yield found
+
+
+def _iban(match: re.Match[str]) -> Span | None:
+    """The span of the IBAN that the match begins with: words may follow it, so that the longest that adds up counts."""
+    whole = match.group()
+    for end in range(len(whole), 14, -1):
+        plain = re.sub("[ -]", "", whole[:end]).upper()
+        if (end == len(whole) or not whole[end].isalnum()) and len(plain) >= 15 and _adds_up(plain):
+            return match.start(), match.start() + end
+    return None
+
+
+def _adds_up(iban: str) -> bool:
+    """Whether the check digits of an IBAN are right (ISO 13616)."""
+    digits = "".join(str(int(char, 36)) for char in iban[4:] + iban[:4])
+    return int(digits) % 97 == 1
+
+
+def _cards(text: str) -> Iterator[Span]:
+    yield from (m.span() for m in _CARD.finditer(text) if _luhn(re.sub("[ -]", "", m.group())))
+
+
+def _luhn(digits: str) -> bool:
+    """Whether the check digit of a card number is right; one digit over and over is no card number."""
+    doubled = [int(d) * (1 + i % 2) for i, d in enumerate(reversed(digits))]
+    return len(set(digits)) > 1 and sum(d - 9 * (d > 9) for d in doubled) % 10 == 0
+
+
+def _phones(text: str) -> Iterator[Span]:
+    # Only now: the library reads the numbering plans of all countries.
+    import phonenumbers
+
+    found: set[Span] = {m.span() for m in _DASHED_PHONE.finditer(text)}
+    for offset, piece in _pieces(text):
+        if len(_DIGIT.findall(piece)) < 7:
+            continue
+        for region in PHONE_REGIONS:
+            matcher = phonenumbers.PhoneNumberMatcher(piece, region, max_tries=200)
+            found |= {(offset + m.start, offset + m.end) for m in matcher}
+    last = 0
+    for start, end in sorted(found, key=lambda span: (span[0], -span[1])):
+        if start >= last:
+            yield start, end
+            last = end
+
+
+def _pieces(text: str) -> Iterator[tuple[int, str]]:
+    """The text in pieces that end at white space where there is some, with where each starts."""
+    start = 0
+    while start < len(text):
+        end = start + _PIECE
+        cut = max(text.rfind("\n", start, end), text.rfind(". ", start, end)) if end < len(text) else -1
+        end = cut + 1 if cut > start else end
+        yield start, text[start:end]
+        start = end
+
+
+FINDERS: Final[Mapping[str, Callable[[str], Iterator[Span]]]] = {
+    "email": _emails,
+    "iban": _ibans,
+    "card": _cards,
+    "phone": _phones,
+}

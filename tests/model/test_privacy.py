@@ -1,0 +1,91 @@
+import time
+
+import pytest
+
+from model.privacy import Masker, in_words, mask
+from model.types import Author, Thread, Utterance
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("Write to ines.o+shop@mail.example.org.", "Write to [email]."),
+        ("ines (at) example (dot) org or INES@EXAMPLE.ORG", "[email] or [email]"),
+        ("Call +44 20 7946 0958 or (415) 555-2671!", "Call [phone] or [phone]!"),
+        ("0161 496 0000, 1-800-555-0199, 415.555.0132", "[phone], [phone], [phone]"),
+        ("+49 30 901820 in Berlin", "[phone] in Berlin"),
+        ("IBAN DE89 3704 0044 0532 0130 00 thanks", "IBAN [iban] thanks"),
+        ("GB82WEST12345698765432.", "[iban]."),
+        ("card 4111 1111 1111 1111, 5500-0000-0000-0004, 378282246310005", "card [card], [card], [card]"),
+    ],
+)
+def test_masks(text, masked):
+    assert mask(text).text == masked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Order 100-200-3000 of 12.03.2024 at 10:30-11:30 for $1,234,567.89",
+        "ticket 12345678, part 2024-01-02 2024-01-02, room 101",
+        "4111 1111 1111 1112 has a wrong check digit, 0000 0000 0000 0000 is none",
+        "DE88 3704 0044 0532 0130 00 does not add up",
+        "me @ home, a@b, @brightpot, x@y",
+        "They called (at last) and sent v1.2.3.4",
+    ],
+)
+def test_leaves_alone_what_only_looks_like_it(text):
+    assert mask(text).text == text
+    assert not mask(text).found
+
+
+def test_counts_by_kind():
+    found = mask("a@b.example c@d.example 4111 1111 1111 1111").found
+    assert found == {"email": 2, "card": 1}
+    assert in_words(found).startswith("personal data was masked (2 email, 1 card)")
+    assert in_words({}) is None
+
+
+def test_a_thread_is_masked_everywhere_and_says_so():
+    thread = Thread(
+        "https://forum.example/u/ann@mail.example",
+        (
+            Utterance("<1@mail.example>", "Write ann@mail.example", "post", author=Author("ann@mail.example")),
+            Utterance(
+                "2", "ok", parent="<1@mail.example>", author=Author("bob@mail.example", "mailto:bob@mail.example")
+            ),
+            Utterance("1234567890123456", "call 415-555-0132", author=Author("Cleo")),
+        ),
+        title="415-555-0132",
+    )
+    masked = Masker().thread(thread)
+    assert "mail.example" not in repr(masked)
+    assert "0132" not in repr(masked)
+    first, second, third = masked.utterances
+    assert second.parent == first.id
+    assert first.author.name != second.author.name
+    assert third.id == "1234567890123456"
+    assert first.text == "Write [email]"
+    assert "quotes and offsets are those of the masked text" in masked.warnings[-1]
+
+
+def test_a_thread_without_personal_data_stays_the_same():
+    thread = Thread("t", (Utterance("1", "The kettle leaked.", author=Author("Ines")),))
+    assert Masker().thread(thread) == thread
+
+
+def test_masks_json():
+    assert Masker().json({"a": ["x@y.example", 1, None], "b": "fine"}) == {"a": ["[email]", 1, None], "b": "fine"}
+
+
+def test_masking_twice_changes_nothing():
+    once = mask("ann@mail.example, 415-555-0132, GB82WEST12345698765432, 4111111111111111").text
+    assert mask(once).text == once
+
+
+@pytest.mark.parametrize("piece", ["1", "a.", "(", "12 ", "@", "a@", "+1 ", "a1", "DE12 ", "415-555-", "a(at)", "b."])
+def test_no_text_takes_long(piece):
+    start = time.perf_counter()
+    mask("a@" + piece * (100_000 // len(piece)))
+    assert time.perf_counter() - start < 10

@@ -1,0 +1,136 @@
+import hashlib
+import io
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from starlette.testclient import TestClient
+
+from service.app import Amends, served
+from service.log import LOGGER, JsonLines, note
+from service.settings import Settings
+from tests.fakes import fake_scorer
+
+KEYS = {"AMENDS_API_KEYS": f"crm:read:{hashlib.sha256(b'letmein').hexdigest()}"}
+BEARER = {"Authorization": "Bearer letmein"}
+
+
+@contextmanager
+def client_of(monkeypatch, **settings: str) -> Iterator[TestClient]:
+    class Fake(Amends.inner):
+        def load_scorer(self, settings: Settings):
+            return fake_scorer()
+
+    monkeypatch.setenv("BENTOML_CONFIG_OVERRIDES", '{"services": {"Amends": {"metrics": {"enabled": false}}}}')
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    with TestClient(served(Fake).to_asgi(), raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture
+def lines() -> Iterator[list[dict]]:
+    """The lines that are written while a test runs, read back as JSON."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonLines())
+    logger = logging.getLogger(LOGGER)
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+
+    class Lines(list):
+        def __iter__(self):
+            return iter([json.loads(line) for line in stream.getvalue().splitlines()])
+
+    yield Lines()
+    logger.removeHandler(handler)
+
+
+def test_a_line_for_each_request_without_the_texts(monkeypatch, lines):
+    thread = {"id": "t", "utterances": [{"text": "great pineapple"}, {"text": "awful"}]}
+    with client_of(monkeypatch, AMENDS_LOG_FORMAT="json", **KEYS) as client:
+        client.post("/v1/sentiment", json={"texts": ["great pineapple", "", None]}, headers=BEARER)
+        client.post("/v1/score?x=pineapple", json={"thread": thread}, headers=BEARER)
+        client.post("/v1/loyalty", json={"cases": [{"severity": 1}, {}]}, headers=BEARER)
+        client.post("/v1/sentiment", json={"texts": []})
+        client.get("/livez")
+    sentiment, score, loyalty, stranger = lines
+    assert sentiment.pop("milliseconds") > 0
+    assert sentiment.pop("time").endswith("+00:00")
+    assert sentiment == {
+        "level": "info",
+        "logger": LOGGER,
+        "method": "POST",
+        "path": "/v1/sentiment",
+        "status": 200,
+        "key": "crm",
+        "bundle": "fake",
+        "counts": {"texts": 3, "failed": 2},
+    }
+    assert score["counts"] == {"threads": 1, "utterances": 2, "failed": 0}
+    assert loyalty["counts"] == {"cases": 2, "failed": 1}
+    assert (stranger["status"], stranger["key"], stranger["counts"]) == (401, None, {})
+    assert "pineapple" not in json.dumps(list(lines))
+
+
+def test_texts_are_logged_where_that_is_asked_for(monkeypatch, lines):
+    settings = {"AMENDS_LOG_FORMAT": "json", "AMENDS_LOG_TEXTS": "true", "AMENDS_MASK_PERSONAL_DATA": "true"}
+    with client_of(monkeypatch, **settings) as client:
+        client.post("/v1/sentiment", json={"texts": ["great ann@mail.example", None]})
+        client.post("/v1/score", json={"content": "Awful kettle, said ann@mail.example."})
+    first, second = lines
+    assert (first["texts"], first["counts"]) == (["great [email]"], {"texts": 2, "failed": 1})
+    assert second["texts"] == ["Awful kettle, said [email]."]
+
+
+def test_by_default_there_are_no_such_lines(monkeypatch, lines):
+    with client_of(monkeypatch) as client:
+        client.post("/v1/sentiment", json={"texts": ["great"]})
+    assert list(lines) == []
+
+
+def test_a_fault_is_a_line_with_its_traceback(monkeypatch, lines):
+    with client_of(monkeypatch, AMENDS_LOG_FORMAT="json") as client:
+        client.app.add_route("/broken", lambda _: 1 / 0)
+        assert client.get("/broken").status_code == 500
+    (line,) = lines
+    assert (line["path"], line["status"]) == ("/broken", 500)
+    record = logging.LogRecord("x", logging.ERROR, "", 0, "bad %s", ("luck",), None)
+    assert json.loads(JsonLines().format(record))["message"] == "bad luck"
+
+
+def test_a_note_outside_a_request_is_nothing():
+    note(texts=3)
+
+
+def test_personal_data_is_masked_before_anything_else(monkeypatch):
+    said = "Great, they sent a refund to ann@mail.example and were sorry. Call 415-555-0132."
+    thread = {"id": "t", "utterances": [{"id": "1", "text": said, "author": "ann@mail.example"}]}
+    with client_of(monkeypatch, AMENDS_MASK_PERSONAL_DATA="true") as client:
+        (report,) = client.post("/v1/score", json={"thread": thread}).json()["reports"]
+        (read,) = client.post("/v1/read", json={"content": said}).json()["threads"]
+        sentiment = client.post("/v1/sentiment", json={"texts": ["great ann@mail.example", "great"]}).json()
+        bad = client.post("/v1/loyalty", json={"cases": [{"cues": {"a@mail.example": "x"}, "severity": 1}]}).json()
+        bad_format = client.post("/v1/read", json={"content": "great", "format": "ann@mail.example"})
+        good = client.post("/v1/loyalty", json={"cases": [{"id": "ann@mail.example", "severity": 1}]}).json()
+        assert client.get("/v1/model").json()["masks_personal_data"] is True
+    for answer in (report, read, sentiment, bad, bad_format.json(), good):
+        assert "mail.example" not in json.dumps(answer)
+        assert "0132" not in json.dumps(answer)
+    text = report["utterances"][0]["text"]
+    assert text == "Great, they sent a refund to [email] and were sorry. Call [phone]."
+    quotes = report["cases"][0]["cues"]
+    assert quotes
+    assert all(text[cue["start"] : cue["end"]] == cue["quote"] for cue in quotes)
+    # The name of the author is masked as well.
+    assert "personal data was masked (2 email, 1 phone)" in report["warnings"][-1]
+    assert sentiment["masked"] == {"email": 1, "iban": 0, "card": 0, "phone": 0}
+
+
+def test_without_the_setting_nothing_is_masked(monkeypatch):
+    with client_of(monkeypatch) as client:
+        answer = client.post("/v1/sentiment", json={"texts": ["great"]}).json()
+        assert answer["masked"] is None
+        assert client.get("/v1/model").json()["masks_personal_data"] is False

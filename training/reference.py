@@ -1,0 +1,91 @@
+"""Writes reference.json beside a bundle: how its training texts are spread, for model.drift. It holds no text.
+
+python -m training.reference --bundle model/released --data DIR/sentiment/train.parquet
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from model.bundle import manifest
+from model.codebook import SENTIMENT
+from model.drift import FILE, RARE_EDGES, Reference, served_digest
+from model.scorer import Scorer
+from training.loyalty import sample
+
+# Tokens that together make this share of all tokens are common.
+COMMON = 0.99
+BINS = 10
+
+
+def common_tokens(texts: Sequence[str], tokenizer: Tokenizer) -> NDArray[np.bool_]:
+    """For each token id whether it is among the most frequent ones, which make COMMON of all tokens, shape (ids,)."""
+    counts = np.zeros(tokenizer.get_vocab_size(), dtype=np.int64)
+    for start in range(0, len(texts), 1000):
+        for encoding in tokenizer.encode_batch(list(texts[start : start + 1000]), add_special_tokens=False):
+            np.add.at(counts, encoding.ids, 1)
+    order = np.argsort(-counts, kind="stable")
+    before = np.concatenate([[0], np.cumsum(counts[order])[:-1]])
+    common = np.zeros(len(counts), dtype=bool)
+    common[order[before < COMMON * counts.sum()]] = True
+    unknown = tokenizer.token_to_id("[UNK]")
+    if unknown is not None:
+        common[unknown] = False
+    return common & (counts > 0)
+
+
+def make(scorer: Scorer, texts: Sequence[str], scored: Sequence[str], digest: str) -> Reference:
+    """The reference of `texts`, with labels predicted for `scored`, which may be some of them."""
+    tokenizer = scorer.bundle.tokenizer
+    results = list(zip(scored, scorer.sentiment(scored), strict=True))
+    labels = [sentiment.label for _, sentiment in results if sentiment]
+    kept = [text for text, sentiment in results if sentiment]
+    ids = [
+        np.asarray(encoding.ids, dtype=np.int64) for encoding in tokenizer.encode_batch(kept, add_special_tokens=False)
+    ]
+    lengths = np.asarray([len(i) for i in ids])
+    edges = np.unique(np.quantile(lengths, np.arange(1, BINS) / BINS).astype(np.int64))
+    blank = Reference(
+        digest=digest,
+        texts=len(kept),
+        labels=np.zeros(len(SENTIMENT)),
+        length=np.zeros(len(edges) + 1),
+        rare=np.zeros(len(RARE_EDGES) + 1),
+        length_edges=edges,
+        common=common_tokens(texts, tokenizer),
+    )
+    labels_bins, length_bins, rare_bins = blank.bins(ids, labels).T
+    return replace(
+        blank,
+        labels=_shares(labels_bins, len(blank.labels)),
+        length=_shares(length_bins, len(blank.length)),
+        rare=_shares(rare_bins, len(blank.rare)),
+    )
+
+
+def _shares(bins: NDArray[np.int64], size: int) -> NDArray[np.float64]:
+    return np.round(np.bincount(bins, minlength=size) / len(bins), 5)
+
+
+def main() -> None:
+    """Command line of the module."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundle", required=True, type=Path)
+    parser.add_argument("--data", required=True, type=Path, help="parquet file with a column text")
+    parser.add_argument("--texts", type=int, default=4000, help="texts to predict labels for")
+    a = parser.parse_args()
+    texts = [row["text"] for row in sample(a.data, None)]
+    scored = [row["text"] for row in sample(a.data, a.texts)]
+    digest = served_digest(manifest(a.bundle)["files"])
+    reference = make(Scorer.load(a.bundle), texts, scored, digest)
+    (a.bundle / FILE).write_text(reference.to_json(), encoding="utf-8")
+    print(f"wrote {a.bundle / FILE} from {reference.texts} texts")
+
+
+if __name__ == "__main__":
+    main()

@@ -149,7 +149,7 @@ class Amends:
         Gives the number of each item, in order. An item that can't be used gets an error in its place.
         """
         caller = caller_of(ctx.request)
-        answer = await self.in_store(lambda: keep(self.store, request.items, caller, self.scorer.info))
+        answer = await self.in_store(lambda: keep(self.store, self._masked(request.items), caller, self.scorer.info))
         failed = sum(isinstance(result, Failure) for result in answer.results)
         self.metrics.feedback(kept=len(answer.results) - failed, failed=failed)
         return answer
@@ -163,7 +163,7 @@ class Amends:
         """
         caller, key = caller_of(ctx.request), ctx.request.headers.get("idempotency-key")
         most = {"most_items": self.settings.job_items, "most": self.settings.max_jobs}
-        job = await self.in_store(lambda: submit(self.store, request.items, caller, key, **most))
+        job = await self.in_store(lambda: submit(self.store, self._masked(request.items), caller, key, **most))
         self.jobs.wake()
         ctx.response.status_code = HTTPStatus.ACCEPTED
         ctx.response.headers["Location"] = f"/v1/jobs/{job.id}"
@@ -293,6 +293,10 @@ class Amends:
             count += len(thread.utterances)
             self._check_count(count, "content_base64")
         return self._taken_in(threads, "content_base64")
+
+    def _masked(self, items: list[Any]) -> list[Any]:
+        """What is to be kept: without personal data where the settings say so."""
+        return [Masker().json(item) for item in items] if self.settings.mask_personal_data else items
 
     def _check_size(self, threads: Sequence[Thread], field: str) -> None:
         self._check_count(sum(len(thread.utterances) for thread in threads), field)

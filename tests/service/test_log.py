@@ -2,6 +2,7 @@ import hashlib
 import io
 import json
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -127,6 +128,19 @@ def test_personal_data_is_masked_before_anything_else(monkeypatch):
     # The name of the author is masked as well.
     assert "personal data was masked (2 email, 1 phone)" in report["warnings"][-1]
     assert sentiment["masked"] == {"email": 1, "iban": 0, "card": 0, "phone": 0}
+
+
+def test_what_is_kept_is_masked_too(monkeypatch):
+    said = "Great, write to ann@mail.example."
+    with client_of(monkeypatch, AMENDS_MASK_PERSONAL_DATA="true") as client:
+        client.post("/v1/feedback", json={"items": [{"kind": "sentiment", "text": said, "label": "positive"}]})
+        job = client.post("/v1/jobs", json={"items": [{"content": said}]}).json()
+        while client.get(f"/v1/jobs/{job['id']}").json()["state"] != "done":
+            time.sleep(0.05)
+        kept = (client.get("/v1/feedback").json(), client.get(f"/v1/jobs/{job['id']}/results").json())
+    assert kept[0]["items"][0]["text"] == "Great, write to [email]."
+    assert "[email]" in json.dumps(kept[1])
+    assert "mail.example" not in json.dumps(kept)
 
 
 def test_without_the_setting_nothing_is_masked(monkeypatch):

@@ -88,51 +88,62 @@ def checked_label(row: int, label: object) -> int:
     return SENTIMENT.index(str(label))
 
 
-def sentiment_examples(
+def drawn(
     rows: Dataset,
-    tokenizer: Tokenizer,
     *,
-    max_tokens: int,
     cap: int | None = None,
     caps: Mapping[str, int] | None = None,
     without: Set[str] = frozenset(),
     seed: int = 0,
-) -> list[SentimentExample]:
-    """Rows with text and label (negative, neutral, positive); at most `cap` of each source, drawn with seed.
+) -> list[int]:
+    """Indices of rows in random order, at most `cap` of each source; every label is checked.
 
     caps: another cap for some sources. without: normalised texts that are kept for evaluation.
-    Only the first window of a text is used: labels of long reviews say little about any later one.
     """
     order = list(range(len(rows)))
     random.Random(seed).shuffle(order)
-    sources = rows["source"] if "source" in rows.column_names else ["all"] * len(rows)
-    sources, texts, labels = list(sources), list(rows["text"]), list(rows["label"])
+    sources = list(rows["source"]) if "source" in rows.column_names else ["all"] * len(rows)
+    texts, labels = list(rows["text"]), list(rows["label"])
     limits = {source: (caps or {}).get(source, cap) for source in set(sources)}
     taken: dict[str, int] = {}
     chosen: list[int] = []
     for i in order:
         checked_label(i, labels[i])
-        if without and normalised(texts[i]) in without:
-            continue
         limit = limits[sources[i]]
-        if limit is None or taken.get(sources[i], 0) < limit:
+        if (limit is None or taken.get(sources[i], 0) < limit) and not (without and normalised(texts[i]) in without):
             taken[sources[i]] = taken.get(sources[i], 0) + 1
             chosen.append(i)
+    return chosen
+
+
+def sentiment_examples(
+    rows: Dataset, tokenizer: Tokenizer, chosen: Sequence[int], *, max_tokens: int
+) -> list[SentimentExample]:
+    """The chosen rows, which have text and label (negative, neutral, positive).
+
+    Only the first window of a text is used: labels of long reviews say little about any later one.
+    """
+    texts, labels = list(rows["text"]), list(rows["label"])
     tokenized = tokenize([texts[i] for i in chosen], tokenizer, max_tokens)
     pairs = zip(tokenized, chosen, strict=True)
-    return [SentimentExample(t, SENTIMENT.index(labels[i])) for t, i in pairs if len(t.ids)]
+    return [SentimentExample(t, checked_label(i, labels[i])) for t, i in pairs if len(t.ids)]
 
 
-def target_examples(rows: Dataset, tokenizer: Tokenizer, *, max_tokens: int) -> list[TargetExample]:
-    """Rows with text, target and label (negative, neutral, positive, towards the target)."""
+def target_examples(
+    rows: Dataset, tokenizer: Tokenizer, chosen: Sequence[int], *, max_tokens: int
+) -> list[TargetExample]:
+    """The chosen rows, which have text, target and label (negative, neutral, positive, towards the target)."""
     separator = tokenizer.token_to_id("[SEP]")
     if separator is None:
         raise ValueError("the tokenizer has no token [SEP], which parts a target from its text")
-    texts = tokenizer.encode_batch(list(rows["text"]), add_special_tokens=False)
-    targets = tokenizer.encode_batch(list(rows["target"]), add_special_tokens=False)
+    columns = {name: list(rows[name]) for name in ("text", "target", "label")}
+    texts, targets = (
+        tokenizer.encode_batch([columns[name][i] for i in chosen], add_special_tokens=False)
+        for name in ("text", "target")
+    )
     examples = []
-    for i, (text, target, label) in enumerate(zip(texts, targets, rows["label"], strict=True)):
-        index = checked_label(i, label)
+    for i, text, target in zip(chosen, texts, targets, strict=True):
+        index = checked_label(i, columns["label"][i])
         if text.ids and target.ids:
             ids, count = with_target(np.asarray(text.ids), np.asarray(target.ids), separator)
             examples.append(TargetExample(ids[:max_tokens], count, index))

@@ -93,22 +93,15 @@ class Examples:
 def examples_of(o: Options, tokenizer: Tokenizer) -> Examples:
     """Reads and draws the examples of a run; the same for the same options."""
     kept_back = frozenset(data.normalised(t) for f in o.without for t in data.load(f)["text"])
-    sentiment = [
-        e
-        for f in o.sentiment
-        for e in data.sentiment_examples(
-            data.load(f),
-            tokenizer,
-            max_tokens=o.sentiment_tokens,
-            cap=o.cap,
-            caps=dict(o.caps),
-            without=kept_back,
-            seed=o.seed,
-        )
-    ]
-    targets = [
-        e for f in o.targets for e in data.target_examples(data.load(f), tokenizer, max_tokens=o.sentiment_tokens)
-    ]
+    size = o.sentiment_tokens
+
+    def chosen(rows: Any) -> list[int]:
+        return data.drawn(rows, cap=o.cap, caps=dict(o.caps), without=kept_back, seed=o.seed)
+
+    sources = [data.load(f) for f in o.sentiment]
+    sentiment = [e for r in sources for e in data.sentiment_examples(r, tokenizer, chosen(r), max_tokens=size)]
+    pairs = [data.load(f) for f in o.targets]
+    targets = [e for r in pairs for e in data.target_examples(r, tokenizer, chosen(r), max_tokens=size)]
     conduct = [e for p in o.conduct for e in data.conduct_examples(Path(p), tokenizer, max_tokens=o.conduct_tokens)]
     # What an earlier run left out must stay unseen by the runs that go on from it.
     held = set(_record(o.start)["held_out"]) if o.start else hold_out(conduct, o.held_out, o.seed)
@@ -328,8 +321,9 @@ def run(o: Options, out: Path) -> Path:
     examples = examples_of(o, tokenizer)
     dev: list[data.SentimentExample] = []
     if o.dev:
-        found = data.sentiment_examples(data.load(o.dev), tokenizer, max_tokens=o.sentiment_tokens, seed=o.seed)
-        dev = found[: o.dev_texts]
+        rows = data.load(o.dev)
+        some = data.drawn(rows, seed=o.seed)[: o.dev_texts]
+        dev = data.sentiment_examples(rows, tokenizer, some, max_tokens=o.sentiment_tokens)
     steps = plan(examples, o)
     network, optimizer = begin(o)
     done = load_checkpoint(out / "checkpoint", network, optimizer)

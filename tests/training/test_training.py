@@ -143,14 +143,14 @@ def test_a_wrong_label_is_named_with_its_row(files, base, tmp_path):
     path = tmp_path / "wrong.jsonl"
     path.write_text('{"text": "a day", "label": "meh", "source": "own"}')
     with pytest.raises(ValueError, match=r"row 0: label is 'meh', expected one of negative, neutral, positive"):
-        data.sentiment_examples(data.load(str(path)), Tokenizer.from_file(str(base / "tokenizer.json")), max_tokens=9)
+        data.drawn(data.load(str(path)))
 
 
 def test_a_source_gives_no_more_than_its_cap(files, base):
-    tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
     rows = data.load(str(files / "sentiment.jsonl"))
-    assert len(data.sentiment_examples(rows, tokenizer, max_tokens=9, cap=50)) == 50
-    assert len(data.sentiment_examples(rows, tokenizer, max_tokens=9)) == 120
+    assert len(data.drawn(rows, cap=50)) == 50
+    assert len(data.drawn(rows, cap=50, caps={"own": 7})) == 7
+    assert len(data.drawn(rows)) == 120
 
 
 def test_training_lowers_the_loss_and_records_the_run(run):
@@ -195,7 +195,7 @@ def test_an_emoji_is_read_as_a_word_and_offsets_stay_true(base, run):
 
 def test_the_target_stands_in_front_and_is_marked(base, files):
     tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
-    first = data.target_examples(data.load(str(files / "targets.jsonl")), tokenizer, max_tokens=9)[0]
+    first = data.target_examples(data.load(str(files / "targets.jsonl")), tokenizer, [0], max_tokens=9)[0]
     _, mask, layout = data.collate_targets([first], (2, 3, 0))
     assert tokenizer.decode(first.ids.tolist(), skip_special_tokens=False) == "day [SEP] great day , awful kettle ."
     assert layout.text[0].tolist() == [-1, 0, *[-1] * 8]

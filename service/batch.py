@@ -146,6 +146,7 @@ class Results:
             "rows": dict(result.counts),
             "tries": tries,
             "seconds": round(result.seconds, 3),
+            "cpu": round(result.cpu, 3),
             "again": result.unreachable,
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
         }

@@ -370,11 +370,10 @@ def _lengths(counts: Mapping[tuple[str, str], int]) -> list[Length]:
 
 
 def _direction(cue: str, value: str) -> str:
-    """By the sign that research gives it, or by its name where research does not agree: apologies are meant well."""
+    """The tone of the sign that research gives it."""
     published = LITERATURE.get(f"{cue}:{value}")
-    if published is not None and published.sign:
-        return "pos" if published.sign > 0 else "neg"
-    return "neg" if value in ("absent", "none", "refused", "hollow", "denied", "below", "no") else "neu"
+    sign = published.sign if published is not None else 0
+    return "pos" if sign > 0 else "neg" if sign < 0 else "neu"
 
 
 def _index(bins: Sequence[int]) -> list[Length]:

@@ -196,14 +196,14 @@ def test_a_stream_of_threads_is_scored_as_it_comes():
 
     def stream():
         for n in range(1000):
-            taken.append(n)
-            yield Thread(f"t{n}", (Utterance("1", f"{ANGRY} {n}"), Utterance("2", HAPPY if n % 2 else ANGRY)))
+            taken.append(Thread(f"t{n}", (Utterance("1", f"{ANGRY} {n}"), Utterance("2", HAPPY if n % 2 else PITCH))))
+            yield taken[-1]
 
     reports = scorer.score_many(stream(), texts=10)
     first = [next(reports) for _ in range(7)]
     assert len(taken) <= 10
     assert [r.thread.id for r in first] == [f"t{n}" for n in range(7)]
-    assert first == [scorer.score(r.thread) for r in first]
+    assert first == [scorer.score(t) for t in taken[:7]]
     assert [r.thread.id for r in reports] == [f"t{n}" for n in range(7, 1000)]
     assert list(scorer.score_many([])) == []
 

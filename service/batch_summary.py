@@ -40,7 +40,8 @@ def write_summary(
     found = summarise(out, manifest, sources, rows)
     with replacing(out / "summary.json") as temporary:
         told = {**found, "run": {"seconds": round(seconds, 1), "texts_a_second": _rate(rows, seconds)}}
-        temporary.write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        # The name of a file may hold bytes that are no UTF-8.
+        temporary.write_bytes((json.dumps(told, ensure_ascii=False, indent=1) + "\n").encode("utf-8", "replace"))
     with replacing(out / "summary.html") as temporary:
         temporary.write_text(render(found), encoding="utf-8", newline="\n")
 

@@ -3,7 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from model.scorer import CHUNK, Scorer
+from model.scorer import CHUNK, Scorer, chunks
 from model.types import Author, Thread, Utterance
 from tests.fakes import fake_scorer
 
@@ -212,6 +212,13 @@ def test_a_stream_gives_what_the_loyalty_head_saw_too():
     threads = [Thread("t", (Utterance("1", text, author=Author("A")),)) for text in (ANGRY, HAPPY)]
     scorer = fake_scorer()
     assert list(scorer.score_cases_many(threads)) == [scorer.score_cases(t) for t in threads]
+
+
+def test_long_texts_are_encoded_fewer_at_a_time():
+    texts = ["a" * 10, "b" * 1500, "c" * 1500, "d" * 9000, "e", "f", "g", "h"]
+    assert [len(part) for part in chunks(texts, 3)] == [2, 1, 1, 3, 1]
+    assert [text for part in chunks(texts, 3) for text in part] == texts
+    assert list(chunks([], 3)) == []
 
 
 class Remembering(Scorer):

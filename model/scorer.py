@@ -260,7 +260,7 @@ class Scorer:
 
 
 def chunks(texts: Sequence[str], most: int) -> Iterator[Sequence[str]]:
-    """Runs of at most `most` texts, and of about CHUNK_CHARS characters for each of these: fewer where they are long."""
+    """Runs of at most `most` texts and of about CHUNK_CHARS characters for each: fewer where they are long."""
     start = size = 0
     for end, text in enumerate(texts):
         if end > start and (end - start == most or size + len(text) > most * CHUNK_CHARS):

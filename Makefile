@@ -27,7 +27,7 @@ $(VENV)/.serving: pyproject.toml | $(BIN)/python
 # torch comes first and by its version alone: resolved together with the rest, pip prefers a build for GPUs.
 $(VENV)/.development: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet torch==2.13.0
-	$(BIN)/python -m pip install --quiet --editable ".[train,evaluate,dev]"
+	$(BIN)/python -m pip install --quiet --editable ".[train,evaluate,ray,dev]"
 	touch $@
 
 clean:

@@ -86,6 +86,7 @@ def batch(inputs: Path, out: Path, *options: str, watch: bool = False) -> dict[s
         "cpu_ms_a_text": round(1000 * cpu / texts, 3),
         "worker_seconds": round(busy, 2),
         "worker_ms_a_text": round(1000 * busy / texts, 4),
+        "worker_cpu_ms_a_text": round(1000 * sum(r["cpu"] for r in records) / texts, 4),
     }
     return found | ({"memory": memory_figures(samples)} if watch else {})
 
@@ -300,8 +301,9 @@ def memory(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         found[str(size)] = batch(path, folder / "out", "--workers", str(args.cores), watch=True)
         print(size, found[str(size)], flush=True)
         path.unlink()
-    costs = [run["worker_ms_a_text"] for run in found.values()]
-    return {"sizes": found, "cost_spread": round(max(costs) / min(costs) - 1, 4)}
+    costs = [[run[by] for run in found.values()] for by in ("worker_ms_a_text", "worker_cpu_ms_a_text")]
+    clock, cpu = (round(max(c) / min(c) - 1, 4) for c in costs)
+    return {"sizes": found, "cost_spread": clock, "cpu_cost_spread": cpu}
 
 
 def edited(texts: Sequence[str], number: int) -> Iterator[str]:

@@ -40,6 +40,8 @@ from model.types import (
 )
 
 CHUNK = 256
+# The states of a token take 1.5 KB: 256 long posts at once would take gigabytes.
+CHUNK_CHARS = 1000
 # A text of its own in a table is a review until head and wording are surer than this of something else.
 SURE_OF_ROLE = 0.6
 # Who says so with this probability has dealings with the company.
@@ -249,8 +251,8 @@ class Scorer:
 
     def _encoded(self, texts: Sequence[str]) -> Iterator[tuple[list[TokenizedText], list[States]]]:
         """Texts in chunks, so that memory does not grow with their number."""
-        for start in range(0, len(texts), self._chunk):
-            tokenized = tokenize(texts[start : start + self._chunk], self._bundle.tokenizer, self._bundle.max_tokens)
+        for part in chunks(texts, self._chunk):
+            tokenized = tokenize(part, self._bundle.tokenizer, self._bundle.max_tokens)
             yield tokenized, encode_texts(tokenized, self._bundle.encoder)
 
     def _scored(self, raw: str, text: TokenizedText, states: States) -> Scored:
@@ -318,6 +320,18 @@ class Scorer:
         if all(t.sentiment is None for t in texts):
             return "abstain", "the text holds no words", None
         return self._estimate(texts)
+
+
+def chunks(texts: Sequence[str], most: int) -> Iterator[Sequence[str]]:
+    """Runs of at most `most` texts and of about CHUNK_CHARS characters for each: fewer where they are long."""
+    start = size = 0
+    for end, text in enumerate(texts):
+        if end > start and (end - start == most or size + len(text) > most * CHUNK_CHARS):
+            yield texts[start:end]
+            start, size = end, 0
+        size += len(text)
+    if start < len(texts):
+        yield texts[start:]
 
 
 def has_words(text: str) -> bool:

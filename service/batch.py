@@ -146,6 +146,7 @@ class Results:
             "rows": dict(result.counts),
             "tries": tries,
             "seconds": round(result.seconds, 3),
+            "cpu": round(result.cpu, 3),
             "again": result.unreachable,
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
@@ -532,6 +533,8 @@ class Progress:
 
     def line(self) -> str:
         """How far it is, in words."""
+        if not self._texts:
+            return "no shard is done yet; the workers open the model or wait for a free machine"
         gone = self._done - self._begun
         left = (self._size - self._done) * (time.monotonic() - self._start) / gone if gone else None
         return (

@@ -167,17 +167,24 @@ def _work(pipe: Any, opening: Opening, number: int) -> None:
 
 
 def _opened(pipe: Any, opening: Opening, number: int) -> Worker | None:
-    if opening.device == "cuda":
-        devices = os.environ.get("CUDA_VISIBLE_DEVICES")
-        chosen = devices.split(",") if devices else [str(n) for n in range(gpus())]
+    devices = os.environ.get("CUDA_VISIBLE_DEVICES")
+    chosen = devices.split(",") if devices else [str(n) for n in range(gpus())]
+    if opening.device == "cuda" and chosen:
         os.environ["CUDA_VISIBLE_DEVICES"] = chosen[number % len(chosen)]
+    worker, wrong = opened(opening)
+    pipe.send(wrong)
+    return worker
+
+
+def opened(opening: Opening) -> tuple[Worker | None, str | None]:
+    """A worker, or in words why it can't open the model."""
     try:
-        worker = opening.open()
-        pipe.send(None)
-        return worker
-    except (InputError, OSError, ImportError) as error:
-        pipe.send(error_line(error))
-        return None
+        return opening.open(), None
+    except InputError as error:
+        return None, error_line(error)
+    except Exception as error:
+        # Each library that a model is opened with has errors of its own; all of them end the run.
+        return None, f"the model can't be opened: {type(error).__name__}: {str(error)[:300]}"
 
 
 def gpus() -> int:

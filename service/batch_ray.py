@@ -11,9 +11,8 @@ from typing import Any, Final
 
 from model.types import InputError
 from service.batch_input import Unit
-from service.batch_local import BORN_DEAD, Died, Outcome
+from service.batch_local import BORN_DEAD, Died, Outcome, opened
 from service.batch_work import Opening, Result, Worker
-from service.files import error_line
 
 LOOK_AROUND: Final = 5.0
 """Seconds after which it is looked whether the cluster has grown."""
@@ -30,11 +29,8 @@ class Actor:
 
     def open(self) -> str | None:
         """Opens the model; what is wrong with it, None where all is well."""
-        try:
-            self._worker = self._opening.open()
-        except (InputError, OSError, ImportError) as error:
-            return error_line(error)
-        return None
+        self._worker, wrong = opened(self._opening)
+        return wrong
 
     def score(self, unit: Unit) -> Result:
         """See Worker.score."""

@@ -40,7 +40,8 @@ def write_summary(
     found = summarise(out, manifest, sources, rows)
     with replacing(out / "summary.json") as temporary:
         told = {**found, "run": {"seconds": round(seconds, 1), "texts_a_second": _rate(rows, seconds)}}
-        temporary.write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        # The name of a file may hold bytes that are no UTF-8.
+        temporary.write_bytes((json.dumps(told, ensure_ascii=False, indent=1) + "\n").encode("utf-8", "replace"))
     with replacing(out / "summary.html") as temporary:
         temporary.write_text(render(found), encoding="utf-8", newline="\n")
 
@@ -370,11 +371,10 @@ def _lengths(counts: Mapping[tuple[str, str], int]) -> list[Length]:
 
 
 def _direction(cue: str, value: str) -> str:
-    """By the sign that research gives it, or by its name where research does not agree: apologies are meant well."""
+    """The tone of the sign that research gives it."""
     published = LITERATURE.get(f"{cue}:{value}")
-    if published is not None and published.sign:
-        return "pos" if published.sign > 0 else "neg"
-    return "neg" if value in ("absent", "none", "refused", "hollow", "denied", "below", "no") else "neu"
+    sign = published.sign if published is not None else 0
+    return "pos" if sign > 0 else "neg" if sign < 0 else "neu"
 
 
 def _index(bins: Sequence[int]) -> list[Length]:

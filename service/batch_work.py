@@ -126,14 +126,16 @@ def schemas(task: BatchTask) -> dict[str, pa.Schema]:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A shard that is done: its tables as Parquet, what they hold, and how long it took in seconds.
+    """A shard that is done: its tables as Parquet, what they hold, and what it took.
 
-    unreachable: something in it may be had on another try. told: the first reasons of its errors.
+    seconds: by the clock. cpu: seconds of CPU. unreachable: something in it may be had on another try. told: the first
+    reasons of its errors.
     """
 
     tables: Mapping[str, bytes]
     counts: Mapping[str, int]
     seconds: float
+    cpu: float
     unreachable: bool
     told: tuple[str, ...] = ()
 
@@ -193,7 +195,7 @@ class Worker:
 
     def score(self, unit: Unit) -> Result:
         """Everything in the shard that can be scored, and the rest as problems."""
-        start = time.monotonic()
+        start, used = time.monotonic(), time.process_time()
         problems = list(unit.problems)
         threads = [(unit.source, t) for t in unit.threads]
         for name, content in unit.pages:
@@ -207,7 +209,8 @@ class Worker:
         counts["texts"] = sum(len(t.utterances) for _, t in threads)
         unreachable = unit.unreachable or any(p.code in UNREACHABLE for p in problems)
         written = {name: parquet(tables[name], schema) for name, schema in schemas(self._task).items()}
-        return Result(written, counts, time.monotonic() - start, unreachable, tuple(p.reason for p in problems[:TOLD]))
+        told = tuple(p.reason for p in problems[:TOLD])
+        return Result(written, counts, time.monotonic() - start, time.process_time() - used, unreachable, told)
 
     def _page(self, name: str, content: bytes, problems: list[Problem]) -> list[Thread]:
         notes = Collected(name)
@@ -319,7 +322,7 @@ def gave_up(unit: Unit, task: BatchTask, reason: str) -> Result:
     rows = [_problem_row(unit.name, p) for p in problems]
     tables = {name: parquet(rows if name == "errors" else [], schema) for name, schema in schemas(task).items()}
     counts = dict.fromkeys(tables, 0) | {"errors": len(rows), "scored": 0, "texts": unit.texts}
-    return Result(tables, counts, 0.0, True)
+    return Result(tables, counts, 0.0, 0.0, True)
 
 
 def parquet(rows: list[Row], schema: pa.Schema) -> bytes:

@@ -1,6 +1,7 @@
 """Large, packed, broken and hostile exports: what is refused, what is left out, and what goes on."""
 
 import gzip
+import io
 import json
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ import psutil
 import pytest
 import zstandard
 
-from model.read import Limits, iter_threads, read
+from model.read import Limits, iter_open, iter_threads, read
 from model.reading.stream import Notes
 from model.reading.xml import Record, records
 from model.types import InputError
@@ -222,3 +223,16 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, kind: str) -> None:
             most = max(most, process.memory_info().rss)
     assert count == (120_000 if kind == "wxr" else 5000)
     assert sys.maxsize > most - before < 80_000_000
+
+
+def test_an_open_file_is_read_and_its_notes_are_kept_where_wanted() -> None:
+    lines = ['{"text": "one"}', "nonsense", '{"text": "two"}']
+    notes = Notes()
+    content = io.BytesIO(gzip.compress("\n".join(lines).encode()))
+    threads = list(iter_open(content, "rows.jsonl.gz", notes=notes))
+    assert [t.utterances[0].text for t in threads] == ["one", "two"]
+    # The warning goes to the thread after it, as without notes of one's own; the first error is kept with its place.
+    assert notes.first is not None
+    assert notes.first.field == "line 2"
+    with pytest.raises(InputError, match="is not known"):
+        iter_open(content, "rows.jsonl", format="nonsense")

@@ -3,7 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from model.scorer import CHUNK
+from model.scorer import CHUNK, Scorer, chunks
 from model.types import Author, Thread, Utterance
 from tests.fakes import fake_scorer
 
@@ -189,3 +189,52 @@ def test_one_scorer_serves_several_threads_of_execution():
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda i: scorer.sentiment(["great" if i % 2 else "awful"])[0].label, range(40)))
     assert found == ["negative", "positive"] * 20
+
+
+def test_a_stream_of_threads_is_scored_as_it_comes():
+    scorer, taken = fake_scorer(), []
+
+    def stream():
+        for n in range(1000):
+            taken.append(Thread(f"t{n}", (Utterance("1", f"{ANGRY} {n}"), Utterance("2", HAPPY if n % 2 else PITCH))))
+            yield taken[-1]
+
+    reports = scorer.score_many(stream(), texts=10)
+    first = [next(reports) for _ in range(7)]
+    assert len(taken) <= 10
+    assert [r.thread.id for r in first] == [f"t{n}" for n in range(7)]
+    assert first == [scorer.score(t) for t in taken[:7]]
+    assert [r.thread.id for r in reports] == [f"t{n}" for n in range(7, 1000)]
+    assert list(scorer.score_many([])) == []
+
+
+def test_a_stream_gives_what_the_loyalty_head_saw_too():
+    threads = [Thread("t", (Utterance("1", text, author=Author("A")),)) for text in (ANGRY, HAPPY)]
+    scorer = fake_scorer()
+    assert list(scorer.score_cases_many(threads)) == [scorer.score_cases(t) for t in threads]
+
+
+def test_long_texts_are_encoded_fewer_at_a_time():
+    texts = ["a" * 10, "b" * 1500, "c" * 1500, "d" * 9000, "e", "f", "g", "h"]
+    assert [len(part) for part in chunks(texts, 3)] == [2, 1, 1, 3, 1]
+    assert [text for part in chunks(texts, 3) for text in part] == texts
+    assert list(chunks([], 3)) == []
+
+
+class Remembering(Scorer):
+    """A scorer that remembers what it read."""
+
+    def __init__(self):
+        super().__init__(fake_scorer().bundle)
+        self.read = []
+
+    def read_texts(self, texts):
+        self.read += texts
+        return super().read_texts(texts)
+
+
+def test_equal_texts_of_a_stream_are_read_once_and_by_length():
+    scorer = Remembering()
+    threads = [Thread(f"t{n}", (Utterance("1", text, kind="post"),)) for n, text in enumerate([HAPPY, ANGRY, HAPPY])]
+    assert len(list(scorer.score_many(threads))) == 3
+    assert scorer.read == sorted({ANGRY, HAPPY}, key=len)

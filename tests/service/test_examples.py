@@ -27,7 +27,7 @@ def test_the_example_client(server):
     run = subprocess.run(line, capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr
     assert [line.split()[0] for line in run.stdout.splitlines()[:2]] == ["positive", "negative"]
-    assert "redress: A manager called and sent a refund the same day." in run.stdout
+    assert "redress: sent a refund" in run.stdout
     assert re.search(r"^C-1 \d+ \(\d+ to \d+\)$", run.stdout, re.MULTILINE)
 
 

@@ -11,6 +11,7 @@ from model.case import TextReading, case_features
 from model.clean import clean, clean_threads, language
 from model.codebook import SENTIMENT
 from model.encoder import States, encode_texts
+from model.latency import Latency, TimedCase, latencies
 from model.roles import RoleDecision, decide_role
 from model.segment import TokenizedText, tokenize
 from model.types import (
@@ -193,7 +194,7 @@ class Scorer:
         decision = decide_role(group, roles, brand, subject, states_loyalty=_states_loyalty(texts))
         worst = max(texts, key=lambda t: 1 - t.reading.failure["none"]).reading
         status, reason, loyalty = self._judged(decision, texts)
-        return Case(
+        return TimedCase(
             author=_name(group),
             role=decision.role,
             role_reason=decision.reason,
@@ -207,6 +208,7 @@ class Scorer:
             severity=int(max(worst.severity, key=worst.severity.__getitem__)),
             loyalty=loyalty,
             role_probability=decision.probability,
+            latencies=tuple(found for t, u in zip(texts, group, strict=True) for found in _latencies(t, u.id)),
         )
 
     def _judged(
@@ -242,7 +244,7 @@ def spam_cases(dropped: Sequence[Dropped]) -> list[Case]:
     """A case that abstains for everyone whose only contribution was dropped as spam."""
     spam = [d for d in dropped if d.reason == "spam"]
     return [
-        Case(_name([d.utterance]), "spam", d.detail or "spam", "abstain", "spam is not scored", (d.utterance.id,))
+        TimedCase(_name([d.utterance]), "spam", d.detail or "spam", "abstain", "spam is not scored", (d.utterance.id,))
         for d in spam
     ]
 
@@ -275,6 +277,11 @@ def _attributed(scored: Scored, uid: str) -> Scored:
     statements: tuple[Statement, ...] = tuple(replace(s, utterance=uid) for s in reading.statements)
     tenure = replace(reading.tenure, utterance=uid) if reading.tenure else None
     return replace(scored, reading=replace(reading, cues=cues, statements=statements, tenure=tenure))
+
+
+def _latencies(text: Scored, uid: str) -> tuple[Latency, ...]:
+    spans = [(s.start, s.end) for s in text.sentences]
+    return latencies(text.raw, text.reading.cues, sentences=spans, utterance=uid)
 
 
 def _tenure(texts: Sequence[Scored]) -> Statement | None:

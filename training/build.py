@@ -9,7 +9,7 @@ import argparse
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,8 @@ from training.export import export
 from training.network import Network
 
 WINDOW = 254
+# Changes whenever what is remembered of an example does.
+EXAMPLES = 2
 HEADS = ("sentiment", "cue_token", "cue_context", "document")
 
 
@@ -107,26 +109,37 @@ def training_texts(data: Path) -> set[str]:
     return {loyalty.normalised(t) for t in (*sentiment, *conduct)}
 
 
-def loyalty_sets(scorer: Scorer, data: Path, limit: int) -> dict[str, list[loyalty.Example]]:
-    """What the loyalty head is fitted on ("train") and judged by ("recommend", "stars").
+def loyalty_sets(scorer: Scorer, data: Path, limit: int, held_out: Set[str]) -> dict[str, list[loyalty.Example]]:
+    """What the loyalty head is fitted on ("train"), calibrated on and judged by ("recommend", "stars", "documents").
 
     Companies of the validation files are left out of the training set wherever they appear, and texts that the encoder
-    was trained on, for whatever task, are left out of the validation sets.
+    was trained on, for whatever task, are left out of the validation sets. "calibration" and "known" are the annotated
+    documents of the training files as the model reads them: `held_out` ones, which the encoder was not trained on, and
+    the others.
     """
     folder = data / "loyalty"
     seen = training_texts(data)
+    fresh = loyalty.unseen(loyalty.customer_documents([data / "conduct/validation.jsonl"]), seen)
     validation = {
         "recommend": loyalty.recommend_examples(scorer, folder / "recommend_validation.parquet", seen=seen),
         "stars": loyalty.stars_examples(scorer, folder / "stars_validation.parquet", seen=seen),
+        "documents": loyalty.document_examples(scorer, fresh),
     }
-    held = {e.company.casefold() for part in validation.values() for e in part}
+    documents = loyalty.customer_documents([data / "conduct/train.jsonl", data / "conduct/synthetic.jsonl"])
+    read = loyalty.document_examples(scorer, documents)
     train = [
-        *loyalty.annotated_examples(scorer, [data / "conduct/train.jsonl", data / "conduct/synthetic.jsonl"]),
+        *loyalty.with_annotation(documents, read),
         *loyalty.intent_examples(scorer, folder / "stated_intent.parquet"),
         *loyalty.recommend_examples(scorer, folder / "recommend_train.parquet", limit),
         *loyalty.stars_examples(scorer, folder / "stars_train.parquet", limit),
     ]
-    return {"train": [e for e in train if e.company.casefold() not in held], **validation}
+    held = {e.company.casefold() for name in ("recommend", "stars") for e in validation[name]}
+    return {
+        "train": [e for e in train if e.company.casefold() not in held],
+        "calibration": [e for d, e in zip(documents, read, strict=True) if d["id"] in held_out],
+        "known": [e for d, e in zip(documents, read, strict=True) if d["id"] not in held_out],
+        **validation,
+    }
 
 
 def remembered_sets(path: Path, key: str, make: Callable[[], dict[str, list[loyalty.Example]]]) -> Any:
@@ -175,8 +188,9 @@ def build(run: Path, data: Path, out: Path, version: str, *, limit: int) -> dict
     bundle = replace(bundle, sentiment=sentiment_head(arrays), conduct=conduct_head(arrays))
     scorer = Scorer(bundle)
     log("loyalty: reading the examples")
-    key = f"{file_digest(out / 'encoder.onnx')} {limit}"
-    sets = remembered_sets(run / "loyalty_examples.json", key, lambda: loyalty_sets(scorer, data, limit))
+    key = f"{file_digest(out / 'encoder.onnx')} {limit} {EXAMPLES}"
+    held_out = set(record["held_out"])
+    sets = remembered_sets(run / "loyalty_examples.json", key, lambda: loyalty_sets(scorer, data, limit, held_out))
     examples = sets.pop("train")
     log(f"loyalty: fitting on {len(examples)} examples")
     full, conduct = loyalty.fit(examples)

@@ -51,7 +51,7 @@ _UNIT = (
 _VAGUE = r"(?P<vague>(?:a )?couple(?: of)?|(?:a|very) few|few|several|multiple|numerous|many|countless)"
 _FILL = r"(?:(?:full|whole|entire|long|more|additional|consecutive|calendar|solid|straight|damn|bloody|good) )*"
 _AMOUNT = (
-    rf"(?P<low>{_NUMBER})(?: ?(?:-|–|to|or) ?(?P<high>{_NUMBER}))?(?P<more>\+|(?: |-)?plus)?|{_VAGUE}"
+    rf"(?P<low>{_NUMBER})(?: ?(?:-|–|to|or|and) ?(?P<high>{_NUMBER}))?(?P<more>\+|(?: |-)?plus)?|{_VAGUE}"
     r"|(?P<half>half(?: of)? an?|half)|(?P<one>an?)|(?P<bare>(?<=\b))"
 )
 _SECOND = rf"(?:,? (?:and )?(?P<second>{_NUMBER}|a half) ?(?:{_UNIT.format('unit2')})?)?"

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from model.durations import Duration, durations
+from model.durations import HOURS, Duration, durations
 from model.segment import Span, sentence_spans
 from model.types import Case, Cue
 
@@ -167,7 +167,8 @@ _OTHER_BEFORE = re.compile(
     r"|\b(?:every|each|per|once|twice|first|early|coming|this|that|other|cost|open|times?(?: an?| in| per)?|on day|"
     r"valid for|for up to|good for) (?=\s*$)|(?:[$£€]|\b\d+)\s*|\bdelay\w* (?:by |for |of |over |about |almost "
     r"|nearly )*"
-    r"|\blate by |\b(?:leav|depart)(?:es|s|ing) in |\bpa(?:id|y|ying)(?: \w+){0,4} for (?:\w+ )?)$",
+    r"|\blate by |\b(?:leav|depart)(?:es|s|ing) in |\b(?:have|has|had) had (?:\w+ ){1,3}for (?:almost |over "
+    r"|nearly )?|\bpa(?:id|y|ying)(?: \w+){0,4} for (?:\w+ )?)$",
     re.IGNORECASE,
 )
 _RECENT = re.compile(r"\b(?:last|past|next|first) (?:the )?$", re.IGNORECASE)
@@ -183,8 +184,15 @@ _TOOK = re.compile(
     r"another|approximately|less|under|a|up|to))*\s*$",
     re.IGNORECASE,
 )
+_OUTAGE = re.compile(
+    r"\b(?:down|outage|stop(?:ped|s)? working|drops|no (?:internet|power|signal|heating|water)"
+    r"|without (?:\w+ )?(?:internet|power|phone|signal|heating|water|wi-?fi))\b",
+    re.IGNORECASE,
+)
 _NOT_REACTION = re.compile(
-    r"^\W*to (?:drive|fly|walk|travel|learn|finish|complete the game|play|charge|reach|land|write)\b", re.IGNORECASE
+    r"^\W*to (?:load|boot|open|start|submit|upload|pass|get through (?:passport|security)|drive|fly|walk"
+    r"|travel|learn|finish|complete the game|play|charge|reach|land|write)\b",
+    re.IGNORECASE,
 )
 _HAS_BEEN = re.compile(
     r"\b(?:it(?:'s| is| has|s)|that(?:'s| is| has)|have|has|had|as of)(?: now| already| just"
@@ -208,7 +216,8 @@ AROUND: Final = 250
 QUOTE: Final = 7
 _DONE = (
     r"(?:repl|answer|respond|refund|reimburs|fix|repair|resolv|solv|replac|paid|pay|approv|process|handl|notif|credit|"
-    r"deposit|deliver|call|phon|e-?mail|contact|text|messag|wrote|got|gave|sent|rang|reach|apologi|deal|dealt"
+    r"deposit|deliver|called|phoned|e-?mailed|contacted|texted|messaged|wrote|got|gave|sent|rang|reach|apologi"
+    r"|deal|dealt"
     r"|help|settl|ship|"
     r"arrang|arriv|sort)\w*"
 )
@@ -296,9 +305,15 @@ class _Place:
     def _of_something_else(self) -> bool:
         if _OTHER_AFTER.search(self.after) or _THEN_I.search(self.after) or _OTHER_BEFORE.search(self.before[-60:]):
             return True
+        if _OUTAGE.search(self.clause) or self._years():
+            return True
         if _RECENT.search(self.before) and not self._nothing_yet():
             return True
         return bool(_FLYING.search(self.clause) and _LATE.search(self.clause))
+
+    def _years(self) -> bool:
+        """A year or more is a relationship or a history, unless something is still open."""
+        return self.duration.lower >= HOURS["year"] and not self._nothing_yet() and not _TOOK.search(self.before)
 
     def _no_fact(self) -> bool:
         if _RULE_AFTER.search(self.after) or _NO_FACT.search(self.clause):
@@ -315,25 +330,26 @@ class _Place:
     def _tied(self) -> Iterator[bool]:
         """The ways in which a duration is the time of a reaction."""
         if self.duration.fixed:
-            yield self._on_it("speed") or self._done_near()
+            yield self._done_near()
             return
         clause, reacts = self.clause, _reacts(self.clause)
         if _AGO.search(self.after):
             asked = bool(_ASKED.search(self.sentence))
             yield asked and (self._nothing_yet() or bool(_NOTHING_YET.search(self.following)))
             return
-        yield self._on_it("speed")
+        # The head also calls a slow screen or an outage slow: the words must speak of a reaction as well.
+        yield self._on_it("speed") and (_reacts(self.sentence) or bool(_WAITED.search(self.sentence)))
         yield bool(_WAITED.search(clause))
         yield self._took()
         since = bool(_HAS_BEEN.search(self.before) or _PASSED.search(self.after))
-        yield since and (reacts or any(on for _, on in self.cues) or self._nothing_yet())
+        yield since and (reacts or self._nothing_yet())
         yield (reacts or (self._nothing_yet() and _reacts(self.sentence))) and self._linked()
         yield bool(_ASKED.search(self.sentence)) and self._nothing_yet()
 
     def _took(self) -> bool:
         if not _TOOK.search(self.before) or _NOT_REACTION.search(self.after):
             return False
-        return _reacts(self.sentence) or bool(self.cues) or bool(re.match(r" to get\b", self.after))
+        return _reacts(self.sentence) or self._on_it("speed") or bool(re.match(r" to get\b", self.after))
 
     def _linked(self) -> bool:
         """Whether a preposition or "later" ties it to what is said of the reaction."""
@@ -345,7 +361,7 @@ class _Place:
 
     def _done_near(self) -> bool:
         """Whether "the next day" and the like stand beside something that the company did."""
-        if _NOT_THEIRS.search(self.before):
+        if _NOT_THEIRS.search(self.before) or re.match(r"\W*(?:deliver|ship|order|service)", self.after, re.I):
             return False
         return bool(_DONE_BEFORE.search(self.before) or _DONE_AFTER.search(self.after))
 

@@ -9,7 +9,7 @@ import argparse
 import json
 import shutil
 import time
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from model.scorer import Scorer
 from model.segment import tokenize
 from model.torch_encoder import TorchEncoder
 from model.types import BundleInfo
-from training import calibrate, evaluate, loyalty
+from training import calibrate, evaluate, loyalty, loyalty_figures
 from training.data import conduct_examples, digest
 from training.export import export
 from training.network import Network
@@ -193,11 +193,12 @@ def build(run: Path, data: Path, out: Path, version: str, *, limit: int) -> dict
     sets = remembered_sets(run / "loyalty_examples.json", key, lambda: loyalty_sets(scorer, data, limit, held_out))
     examples = sets.pop("train")
     log(f"loyalty: fitting on {len(examples)} examples")
-    full, conduct = loyalty.fit(examples)
-    bare_full, bare_conduct = loyalty.fit(examples, priors=False)
+    full, conduct = loyalty.fit(examples, documents=sets["calibration"])
+    bare = LoyaltyHead(*loyalty.fit(examples, documents=sets["calibration"], priors=False, signs=False))
     for kind, fit in (("full", full), ("conduct", conduct)):
         for part in ("repurchase", "wom", "advocate"):
             arrays[f"loyalty.{kind}.{part}"] = getattr(fit, part).astype(np.float32)
+        arrays[f"loyalty.{kind}.spread"] = np.asarray([fit.spread], dtype=np.float32)
     save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, out / "heads.safetensors")
     log("evaluating")
     figures = {
@@ -206,15 +207,7 @@ def build(run: Path, data: Path, out: Path, version: str, *, limit: int) -> dict
             for name in ("tweeteval_test", "sst3_test", "dev")
         },
         "conduct": evaluate.conduct_figures(scorer, data / "conduct/validation.jsonl"),
-        "loyalty": {
-            name: {
-                "with_priors": evaluate.loyalty_figures(LoyaltyHead(full, conduct), part, extremes=name == "stars"),
-                "without_priors": evaluate.loyalty_figures(
-                    LoyaltyHead(bare_full, bare_conduct), part, extremes=name == "stars"
-                ),
-            }
-            for name, part in sets.items()
-        },
+        "loyalty": loyalty_report(LoyaltyHead(full, conduct), bare, examples, sets),
         "agreement": evaluate.agreement(
             scorer,
             TorchEncoder(out, ids, device="cpu"),
@@ -225,6 +218,26 @@ def build(run: Path, data: Path, out: Path, version: str, *, limit: int) -> dict
     write_manifest(out, version, special, figures, record, data, len(examples))
     load_bundle(out)
     return figures
+
+
+def loyalty_report(
+    head: LoyaltyHead, bare: LoyaltyHead, train: Sequence[loyalty.Example], sets: Mapping[str, list[loyalty.Example]]
+) -> dict[str, Any]:
+    """Figures of the loyalty head; `bare` is the same head fitted without priors and signs."""
+    words = {}
+    for name in ("recommend", "stars"):
+        reference = [e for e in train if e.domain == name]
+        words[name] = {
+            "with_priors": loyalty_figures.word_figures(head, sets[name], reference),
+            "without_priors": loyalty_figures.word_figures(bare, sets[name], reference, baselines=False),
+        }
+    return {
+        **words,
+        "documents": loyalty_figures.document_figures(head, sets["documents"]),
+        "left_out_companies": loyalty_figures.left_out_companies(train),
+        "left_out_coverage": loyalty_figures.left_out_coverage(train, [*sets["calibration"], *sets["known"]]),
+        "transfer": loyalty_figures.transferred(train, sets),
+    }
 
 
 def write_manifest(

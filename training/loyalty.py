@@ -38,6 +38,10 @@ PRIORS = {
     "repeat_failure:yes": (-0.8, 0.6),
     "promise:broken": (-0.5, 0.6),
     "initiative:proactive": (0.3, 0.7),
+    "contact:made": (0.3, 0.5),
+    "contact:none": (-0.3, 0.5),
+    "explanation:given": (0.3, 0.3),
+    "responsibility:denied": (-0.5, 0.6),
 }
 DEFAULT_PRIOR = (0.0, 1.0)
 SIGNS = {
@@ -49,6 +53,9 @@ SIGNS = {
     "severity": -1,
     "repeat_failure:yes": -1,
     "promise:broken": -1,
+    "contact:made": 1,
+    "contact:none": -1,
+    "responsibility:denied": -1,
 }
 
 
@@ -317,18 +324,28 @@ def _resampled(t: Table, rng: np.random.Generator) -> Table:
     return Table(t.x[rows], t.y[rows], t.domain[rows], t.names, t.classes, t.weight[rows])
 
 
-def fit_head(examples: Sequence[Example], names: tuple[str, ...], *, priors: bool = True, seed: int = 7) -> Fit:
-    """One fit of both outcomes with DRAWS bootstrap refits."""
+def fit_head(
+    examples: Sequence[Example],
+    names: tuple[str, ...],
+    *,
+    priors: bool = True,
+    signs: bool = True,
+    draws: int = DRAWS,
+    seed: int = 7,
+) -> Fit:
+    """One fit of both outcomes with `draws` bootstrap refits."""
     rng = np.random.default_rng(seed)
     n = len(names)
     rows: dict[str, list[Floats]] = {"repurchase": [], "wom": []}
     for outcome, found in rows.items():
         whole = table(examples, outcome, names)
-        best = fit_ordinal(whole, names, priors=priors)
-        draws = [fit_ordinal(_resampled(whole, rng), names, priors=priors, start=best) for _ in range(DRAWS)]
-        found += [_served(p, n, whole.names) for p in (best, *draws)]
+        best = fit_ordinal(whole, names, priors=priors, signs=signs)
+        again = [
+            fit_ordinal(_resampled(whole, rng), names, priors=priors, signs=signs, start=best) for _ in range(draws)
+        ]
+        found += [_served(p, n, whole.names) for p in (best, *again)]
     matrices = {k: np.stack(v) for k, v in rows.items()}
-    return Fit(names, **matrices, advocate=_fit_advocate(examples, names, matrices))
+    return Fit(names, matrices["repurchase"], matrices["wom"], _fit_advocate(examples, names, matrices))
 
 
 def _fit_advocate(examples: Sequence[Example], names: Sequence[str], matrices: dict[str, Floats]) -> Floats:
@@ -346,6 +363,30 @@ def _fit_advocate(examples: Sequence[Example], names: Sequence[str], matrices: d
     return np.asarray(rows)
 
 
-def fit(examples: Sequence[Example], *, priors: bool = True) -> tuple[Fit, Fit]:
-    """The full fit and the conduct-only fit."""
-    return fit_head(examples, FULL_FEATURES, priors=priors), fit_head(examples, CONDUCT_FEATURES, priors=priors)
+def told_index(example: Example) -> float:
+    """What the author turned out to say, from 0 (leaves and warns) to 100 (stays and speaks well), in steps of 25."""
+    return 50.0 + 25 * (example.repurchase - 1) + 25 * (example.wom - 1)
+
+
+def with_spread(fit: Fit, documents: Sequence[Example], share: float = 0.8) -> Fit:
+    """The fit with intervals that hold `share` of the documents, which neither encoder nor heads were trained on.
+
+    Split conformal prediction with a normalised score (Lei et al. 2018): the distance of the index from what the
+    author turned out to say, in standard deviations that the fit itself expects.
+    """
+    scores = []
+    for e in documents:
+        x = vector(e.features, fit.features)
+        index = float(fit.index(x, slice(0, 1))[0])
+        scores.append(abs(told_index(e) - index) / fit.deviation(x))
+    rank = min(1.0, share * (len(scores) + 1) / len(scores))
+    return replace(fit, spread=float(np.quantile(scores, rank, method="higher")))
+
+
+def fit(
+    examples: Sequence[Example], *, documents: Sequence[Example] = (), priors: bool = True, signs: bool = True
+) -> tuple[Fit, Fit]:
+    """The full fit and the conduct-only fit, with intervals that are right on `documents` where there are any."""
+    both = (fit_head(examples, names, priors=priors, signs=signs) for names in (FULL_FEATURES, CONDUCT_FEATURES))
+    full, conduct = (with_spread(f, documents) if documents else f for f in both)
+    return full, conduct

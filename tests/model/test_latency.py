@@ -97,7 +97,7 @@ def test_other_durations_are_no_time_to_react(text):
 
 
 def test_a_cue_of_speed_on_a_duration_is_enough_and_a_wish_is_not():
-    text = "Two days, said the counter, and so it was."
+    text = "Two days, said the counter, and the kettle was replaced."
     fast = Cue("speed", "fast", "present", 0.9, "Two days", 0, 8)
     assert latencies(text) == ()
     assert latencies(text, [fast])[0].upper == 48

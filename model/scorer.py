@@ -3,8 +3,10 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
+from model import moment
 from model.authors import author_keys
 from model.bundle import Bundle, load_bundle
 from model.case import TextReading, case_features
@@ -104,13 +106,18 @@ class Scorer:
             results += [self._scored(*item) for item in batch]
         return results
 
-    def score(self, thread: Thread) -> Report:
-        """Cleans the thread, reads every utterance that is kept, and estimates the loyalty of each customer."""
-        return self._report(clean(thread))[0]
+    def score(self, thread: Thread, *, as_of: datetime | None = None) -> Report:
+        """Cleans the thread, reads every utterance that is kept, and estimates the loyalty of each customer.
 
-    def score_cases(self, thread: Thread) -> tuple[Report, tuple[CaseFeatures | None, ...]]:
+        as_of: what was written later is left out, see model.moment.as_of.
+        """
+        return self.score_cases(thread, as_of=as_of)[0]
+
+    def score_cases(
+        self, thread: Thread, *, as_of: datetime | None = None
+    ) -> tuple[Report, tuple[CaseFeatures | None, ...]]:
         """The report, and what the loyalty head saw of each of its cases, in their order; None without an estimate."""
-        return self._report(clean(thread))
+        return self._report(clean(moment.as_of(thread, as_of) if as_of else thread))
 
     def score_together(self, threads: Sequence[Thread]) -> list[Report]:
         """A report for each thread, in order; what repeats another of these threads has a flag "copy:...".

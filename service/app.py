@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import bentoml
 from pydantic import ValidationError
 
+from model.moment import as_of, moment_of
 from model.read import read, thread_from_dict
 from model.reading.json import thread_to_dict
 from model.scorer import Scorer
@@ -143,7 +144,10 @@ class Amends:
         else:
             threads = read(request.content or "", format=request.format, name="content", brand=request.brand)
         self._check_size(threads, "thread" if request.thread is not None else "content")
-        return threads
+        if request.as_of is None:
+            return threads
+        moment = moment_of(request.as_of)
+        return [as_of(thread, moment) for thread in threads]
 
     def _read(self, request: ReadRequest) -> ReadResponse:
         threads = read(request.content, format=request.format, name="content", brand=request.brand)

@@ -29,8 +29,8 @@ from model.loyalty import CONDUCT_FEATURES, FULL_FEATURES, Fit, LoyaltyHead
 from model.scorer import Scorer
 from model.segment import tokenize
 from model.torch_encoder import TorchEncoder
-from model.types import BundleInfo
-from training import calibrate, evaluate, loyalty, loyalty_figures
+from model.types import BundleInfo, CaseFeatures
+from training import calibrate, evaluate, loyalty, loyalty_figures, vignettes
 from training.data import conduct_examples, digest
 from training.export import export
 from training.network import Network
@@ -207,7 +207,8 @@ def build(run: Path, data: Path, out: Path, version: str, *, limit: int) -> dict
             for name in ("tweeteval_test", "sst3_test", "dev")
         },
         "conduct": evaluate.conduct_figures(scorer, data / "conduct/validation.jsonl"),
-        "loyalty": loyalty_report(LoyaltyHead(full, conduct), bare, examples, sets),
+        "loyalty": loyalty_report(LoyaltyHead(full, conduct), bare, examples, sets)
+        | loyalty_order(LoyaltyHead(full, conduct), bare, scorer, data / "loyalty/disputes.parquet"),
         "agreement": evaluate.agreement(
             scorer,
             TorchEncoder(out, ids, device="cpu"),
@@ -237,6 +238,25 @@ def loyalty_report(
         "left_out_companies": loyalty_figures.left_out_companies(train),
         "left_out_coverage": loyalty_figures.left_out_coverage(train, [*sets["calibration"], *sets["known"]]),
         "transfer": loyalty_figures.transferred(train, sets),
+    }
+
+
+def loyalty_order(head: LoyaltyHead, bare: LoyaltyHead, scorer: Scorer, disputes: Path) -> dict[str, Any]:
+    """Whether published findings and complaints with a known end come out in the right order."""
+
+    def read(texts: Sequence[str]) -> list[CaseFeatures]:
+        return [m.features for m in loyalty.read_masked(scorer, texts)]
+
+    return {
+        "vignettes": {
+            name: {
+                "features": vignettes.structured(one.conduct),
+                "texts": vignettes.as_texts(one.conduct, read),
+                "texts_full": vignettes.as_texts(one.full, read),
+            }
+            for name, one in (("with_priors", head), ("without_priors", bare))
+        },
+        "disputes": vignettes.dispute_figures(head, disputes),
     }
 
 

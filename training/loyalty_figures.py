@@ -29,6 +29,8 @@ BINS = 10
 # Fewer texts of one outcome than this say nothing about a company of its own.
 ENOUGH = 10
 LEFT_OUT = 40
+# With fewer texts than this a word that stands in one of them may still count.
+FEW = 200
 COVERAGES = (1.0, 0.9, 0.8, 0.6, 0.4, 0.2)
 
 Predict = Callable[[Sequence[Example]], Floats]
@@ -115,10 +117,15 @@ def _failure(examples: Sequence[Example]) -> Floats:
 
 
 def _tfidf(examples: Sequence[Example]) -> Predict:
+    texts = [e.text for e in examples]
+    if not any(re.search(r"\w\w", t) for t in texts):
+        return _base_rate(examples)
     model = make_pipeline(
-        TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True, max_features=50_000),
+        TfidfVectorizer(
+            ngram_range=(1, 2), min_df=2 if len(texts) >= FEW else 1, sublinear_tf=True, max_features=50_000
+        ),
         LogisticRegression(C=10.0, max_iter=200),
-    ).fit([e.text for e in examples], good(examples))
+    ).fit(texts, good(examples))
     return lambda found: np.asarray(model.predict_proba([e.text for e in found])[:, 1])
 
 
@@ -177,19 +184,25 @@ def slope(p: Floats, truth: Bools) -> float:
 
 
 def probability_figures(p: Floats, truth: Bools) -> dict[str, Any]:
-    """AUC with its interval, Brier skill against the base rate of these texts, slope and calibration error."""
+    """AUC with its interval, Brier skill against the base rate of these texts, slope and calibration error.
+
+    ece_by_chance: the calibration error that probabilities which are exactly right would have on as many texts.
+    """
 
     def auc(rows: Ints) -> float:
         return float(roc_auc_score(truth[rows], p[rows])) if 0 < truth[rows].sum() < len(rows) else 0.5
 
     rate = truth.mean()
     constant = bool(np.ptp(p) < 1e-9)
+    rng = np.random.default_rng(0)
+    if_right = np.mean([calibration_error(p, rng.random(len(p)) < p) for _ in range(20)])
     return {
         "auc": round(auc(np.arange(len(p))), 4),
         "interval": interval(len(p), auc),
         "brier_skill": round(float(1 - ((p - truth) ** 2).mean() / (rate * (1 - rate))), 4),
         "slope": None if constant else round(slope(p, truth), 4),
         "ece": round(calibration_error(p, truth), 4),
+        "ece_by_chance": round(float(if_right), 4),
     }
 
 
@@ -231,6 +244,7 @@ def _answered(examples: Sequence[Example]) -> Ints:
 def _by_company(examples: Sequence[Example], truth: Bools, p: Floats, served: Floats) -> dict[str, Any]:
     found = {}
     names = np.asarray([house(e.company) for e in examples])
+    drawn = np.random.default_rng(0).random((20, len(p))) < p
     for name in sorted(set(names)):
         rows = names == name
         if min(truth[rows].sum(), (~truth[rows]).sum()) >= ENOUGH:
@@ -238,6 +252,7 @@ def _by_company(examples: Sequence[Example], truth: Bools, p: Floats, served: Fl
                 "n": int(rows.sum()),
                 "auc": round(float(roc_auc_score(truth[rows], p[rows])), 4),
                 "ece": round(calibration_error(p[rows], truth[rows]), 4),
+                "ece_by_chance": round(float(np.mean([calibration_error(p[rows], d) for d in drawn[:, rows]])), 4),
                 "ece_without_intercept": round(calibration_error(served[rows], truth[rows]), 4),
             }
     return found

@@ -228,7 +228,12 @@ def test_without_valence_the_conduct_fit_answers(client):
             "cases.1.cues",
             "one of them",
         ),
-        ({"cues": {"solved": "no"}, "failure": False}, "contradiction", "cases.1.failure, cues", "failure true"),
+        (
+            {"cues": {"solved": "no"}, "severity": 0, "failure": False},
+            "contradiction",
+            "cases.1.failure, cues",
+            "failure true",
+        ),
         ({"cues": {"apology": 3}, "severity": 1}, "string_type", "cases.1.cues.apology.str", "string"),
         ({"severity": 4}, "less_than_equal", "cases.1.severity", "3"),
         ({"severity": "1"}, "float_type", "cases.1.severity", "number"),

@@ -158,7 +158,11 @@ def loyalty_head(arrays: dict[str, NDArray[Any]]) -> LoyaltyHead:
     """The loyalty head of heads.safetensors."""
 
     def fit(kind: str, features: tuple[str, ...]) -> Fit:
-        parts = [arrays[f"loyalty.{kind}.{p}"].astype(np.float64) for p in ("repurchase", "wom", "advocate")]
-        return Fit(features, *parts)
+        repurchase, wom, advocate = (
+            arrays[f"loyalty.{kind}.{p}"].astype(np.float64) for p in ("repurchase", "wom", "advocate")
+        )
+        # Bundles made before the spread was measured have none.
+        spread = float(arrays.get(f"loyalty.{kind}.spread", np.zeros(1))[0])
+        return Fit(features, repurchase, wom, advocate, spread)
 
     return LoyaltyHead(fit("full", FULL_FEATURES), fit("conduct", CONDUCT_FEATURES))

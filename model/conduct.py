@@ -1,8 +1,8 @@
 """The conduct head: what the author reports that the company did, sentence by sentence, with the words that say so."""
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,17 @@ from model.types import Cue, Reading, Statement
 QUOTE_WORDS = (5, 25)
 QUOTE_DEPTH = 2.0
 QUOTE_FLOOR = -2.0
+# Below what counts as a statement (model.loyalty.STATED).
+GIVEN_UP = 0.3
 _WORD = re.compile(r"\S+")
+_LEAVING = r"(?:leav|left|cancel|switch|chang|quit|mov|clos|giv|gave|dump|return|buy|bought)\w*"
+_INTENDED = re.compile(
+    rf"\b(?:was|were|had been) (?:\w+ )?(?:ready|about|close|going|set|prepared|tempted|planning|thinking)\b"
+    rf"(?: \w+){{0,3}}? {_LEAVING}|\b(?:nearly|almost) {_LEAVING}"
+    rf"|\b(?:wanted|meant|planned|intended|swore|sworn|vowed)(?: \w+){{0,3}}? {_LEAVING}",
+    re.IGNORECASE,
+)
+_TURN = re.compile(r"\b(?:but|until|when|then|now|before|yet)\b", re.IGNORECASE)
 _COLUMN = {label: i for i, label in enumerate(SENTENCE_LABELS)}
 _STATED = [i for i, label in enumerate(SENTENCE_LABELS) if label.startswith("stated:")]
 
@@ -81,7 +91,7 @@ class ConductHead:
         fields = self._fields(states)
         return Reading(
             cues=tuple(sorted(_settled(cues), key=lambda c: (c.start, c.cue))),
-            statements=tuple(_settled_statements(statements, text)),
+            statements=tuple(_carried_out(_settled_statements(statements, text), raw, text)),
             tenure=max(tenure, key=lambda s: s.probability, default=None),
             cue_probabilities=masked_maxima(sentences, self.thresholds),
             **fields,
@@ -165,6 +175,22 @@ def _settled_statements(statements: Iterable[Statement], text: TokenizedText) ->
         sentence = next(i for i, (_, end) in enumerate(text.sentences) if statement.start < end)
         best.setdefault((sentence, statement.kind in ("stay", "leave")), statement)
     return sorted(best.values(), key=lambda s: (s.start, s.kind))
+
+
+def _carried_out(statements: Sequence[Statement], raw: str, text: TokenizedText) -> list[Statement]:
+    """An intention to leave that the author tells as past and given up ("I was about to cancel, then ...") is unlikely.
+
+    It stays in the reading, so that its sentence is still kept out of the features.
+    """
+    kept = []
+    for statement in statements:
+        start, end = next(span for span in text.sentences if statement.start < span[1])
+        intended = _INTENDED.search(raw, start, end) if statement.kind == "leave" else None
+        later = any(s.kind in ("stay", "promote") and s.start >= start for s in statements)
+        if intended and (later or _TURN.search(raw, intended.end(), end)):
+            statement = replace(statement, probability=min(statement.probability, GIVEN_UP))
+        kept.append(statement)
+    return kept
 
 
 def _empty_reading() -> Reading:

@@ -22,6 +22,7 @@ _EMPATHY = "empathy matters most in how an apology is made (Roschk and Kaiser 20
 _COURTESY = "courtesy raises repurchase through perceived justice (Liao 2007)"
 _EXPLAIN = "explanations limit the spread of anger (Herhausen et al. 2019), yet raise repurchase in no study used here"
 _RESPONSIBILITY = "voluntary recalls help and contested recalls hurt loyalty (Souiden and Pons 2009)"
+_DENIAL = "contested recalls hurt loyalty (Souiden and Pons 2009); blame weighs most on reputation (Ma and Zhan 2016)"
 _REDRESS = "compensation helps most where it repays in kind (Roschk and Gelbrich 2014; Orsingher et al. 2010)"
 _GENEROUS = "more helps up to a point and can backfire (Haesevoets et al. 2017; Estelami and De Maeyer 2002)"
 _VOUCHER = (
@@ -34,8 +35,8 @@ _DOUBLE = "no recovery paradox after a second failure (Maxham and Netemeyer 2002
 _NOTHING = "no study used here looks at this"
 
 _TABLE: Final[dict[str, tuple[int, Certainty, str]]] = {
-    "contact:made": (1, "likely", _REPLY),
-    "contact:none": (-1, "likely", _REPLY),
+    "contact:made": (1, "certain", _REPLY),
+    "contact:none": (-1, "certain", _REPLY),
     "initiative:proactive": (
         0,
         "mixed",
@@ -59,7 +60,7 @@ _TABLE: Final[dict[str, tuple[int, Certainty, str]]] = {
     "explanation:given": (0, "mixed", _EXPLAIN),
     "explanation:absent": (0, "mixed", _EXPLAIN),
     "responsibility:accepted": (1, "likely", _RESPONSIBILITY),
-    "responsibility:denied": (-1, "likely", _RESPONSIBILITY),
+    "responsibility:denied": (-1, "certain", _DENIAL),
     "redress:refund": (1, "likely", _REDRESS),
     "redress:cash": (1, "likely", _REDRESS),
     "redress:replacement": (1, "likely", _REDRESS),

@@ -52,12 +52,15 @@ class Fit:
 
     features: names, n of them. repurchase, wom: (1 + draws, n + 2): weights, then the two cut points in rising order.
     advocate: (1 + draws, 3): intercept and the weights of the two scores for P(stay and positive).
+    spread: standard deviations on either side of the index that hold 80 % of what people turned out to say; 0 in
+    bundles that were made before it was measured.
     """
 
     features: tuple[str, ...]
     repurchase: Floats
     wom: Floats
     advocate: Floats
+    spread: float = 0.0
 
     def scores(self, x: Floats, rows: slice) -> tuple[Floats, Floats]:
         """Linear scores of x (rows, n) or (n,) under the given parameter rows."""
@@ -80,6 +83,40 @@ class Fit:
         r, w = self.three("repurchase", stance, rows), self.three("wom", word, rows)
         result: Floats = 50 + 25 * (r[:, 2] - r[:, 0]) + 25 * (w[:, 2] - w[:, 0])
         return result
+
+    def moments(self, x: Floats, rows: slice) -> tuple[Floats, Floats]:
+        """Mean and variance of what one author turns out to say, from 0 to 100, under every parameter row.
+
+        Who stays and speaks well counts 100, who leaves and warns 0; the mean is the index. Given the case, the two
+        outcomes are taken as independent.
+        """
+        stance, word = self.scores(x, rows)
+        both = self.three("repurchase", stance, rows), self.three("wom", word, rows)
+        variance = sum(625 * (p[:, 2] + p[:, 0] - (p[:, 2] - p[:, 0]) ** 2) for p in both)
+        return self.index_of(stance, word, rows), np.asarray(variance)
+
+    def drawn(self, x: Floats) -> Floats:
+        """The case with every cue drawn by its probability, DRAWS_PER_FIT times a row: (draws, rows, features)."""
+        rng = np.random.default_rng(0)
+        drawn = np.tile(x, (DRAWS_PER_FIT, len(self.repurchase), 1))
+        uncertain = [i for i, name in enumerate(self.features) if name in CUE_VALUES or name == "tenure"]
+        drawn[..., uncertain] = rng.random(drawn[..., uncertain].shape) < x[uncertain]
+        return drawn
+
+    def deviation(self, x: Floats) -> float:
+        """Standard deviation of what one author turns out to say: of the outcome, of the fit and of the cues."""
+        pairs = [self.moments(rows, slice(None)) for rows in self.drawn(x)]
+        means, variances = (np.concatenate(part) for part in zip(*pairs, strict=True))
+        return float(np.sqrt(variances.mean() + means.var()))
+
+    def interval(self, x: Floats, index: float) -> tuple[float, float]:
+        """80 % interval around the index. See docs/loyalty.md for what it covers."""
+        if self.spread > 0:
+            reach = self.spread * self.deviation(x)
+            return max(0.0, index - reach), min(100.0, index + reach)
+        indices = np.concatenate([self.index(rows, slice(None)) for rows in self.drawn(x)])
+        low, high = np.percentile(indices, INTERVAL)
+        return min(float(low), index), max(float(high), index)
 
     def contributions(self, x: Floats) -> tuple[float, Floats]:
         """The index of a case without any feature, and what each feature adds to it; together they are the index.
@@ -130,7 +167,7 @@ class LoyaltyHead:
         a = self.full.advocate[0]
         advocate = min(_s(a[0] + a[1] * float(stance[0]) + a[2] * float(word[0])), stay, positive)
         index = float(self.full.index(x, first)[0])
-        low, high = self._interval(x, index)
+        low, high = self.full.interval(x, index)
         index_conduct = float(self.conduct.index(vector(case, self.conduct.features), first)[0])
         mentioned = {c.cue for c in cues if c.state != "hypothetical"}
         return LoyaltyEstimate(
@@ -147,16 +184,6 @@ class LoyaltyHead:
             coverage=len(mentioned & set(MATTERS)) / len(MATTERS),
             missing=tuple(c for c in MATTERS if c not in mentioned),
         )
-
-    def _interval(self, x: Floats, index: float) -> tuple[float, float]:
-        """80 % interval from the bootstrap refits and from drawing each cue with its probability."""
-        rng = np.random.default_rng(0)
-        drawn = np.tile(x, (DRAWS_PER_FIT, len(self.full.repurchase), 1))
-        uncertain = [i for i, name in enumerate(self.full.features) if name in CUE_VALUES or name == "tenure"]
-        drawn[..., uncertain] = rng.random(drawn[..., uncertain].shape) < x[uncertain]
-        indices = np.concatenate([self.full.index(rows, slice(None)) for rows in drawn])
-        low, high = np.percentile(indices, INTERVAL)
-        return min(float(low), index), max(float(high), index)
 
     def _evidence(self, x: Floats, cues: Sequence[Cue], tenure: Statement | None) -> tuple[Evidence, ...]:
         base, parts = self.full.contributions(x)

@@ -3,16 +3,19 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
+from model import moment
 from model.authors import author_keys
 from model.bundle import Bundle, load_bundle
 from model.case import TextReading, case_features
 from model.clean import clean, clean_threads, language
 from model.codebook import SENTIMENT
 from model.encoder import States, encode_texts
+from model.latency import Latency, TimedCase, latencies
 from model.roles import RoleDecision, decide_role
 from model.segment import TokenizedText, tokenize
 from model.target import concerned, mentions, target_vectors
@@ -166,13 +169,16 @@ class Scorer:
             results += [self._scored(*item) for item in batch]
         return results
 
-    def score(self, thread: Thread) -> Report:
-        """Cleans the thread, reads every utterance that is kept, and estimates the loyalty of each customer."""
-        return self._report(clean(thread))[0]
+    def score(self, thread: Thread, *, as_of: datetime | None = None) -> Report:
+        """Cleans the thread, reads every utterance that is kept, and estimates the loyalty of each customer.
 
-    def score_cases(self, thread: Thread) -> CaseReport:
+        as_of: what was written later is left out, see model.moment.as_of.
+        """
+        return self.score_cases(thread, as_of=as_of)[0]
+
+    def score_cases(self, thread: Thread, *, as_of: datetime | None = None) -> CaseReport:
         """The report, and what the loyalty head saw of each of its cases, in their order; None without an estimate."""
-        return self._report(clean(thread))
+        return self._report(clean(moment.as_of(thread, as_of) if as_of else thread))
 
     def score_together(self, threads: Sequence[Thread]) -> list[Report]:
         """A report for each thread, in order; what repeats another of these threads has a flag "copy:...".
@@ -296,7 +302,7 @@ class Scorer:
         decision = decide_role(group, roles, brand, subject, states_loyalty=_states_loyalty(texts))
         worst = max(texts, key=lambda t: 1 - t.reading.failure["none"]).reading
         status, reason, loyalty = self._judged(decision, texts)
-        return Case(
+        return TimedCase(
             author=_name(group),
             role=decision.role,
             role_reason=decision.reason,
@@ -310,6 +316,7 @@ class Scorer:
             severity=int(max(worst.severity, key=worst.severity.__getitem__)),
             loyalty=loyalty,
             role_probability=decision.probability,
+            latencies=tuple(found for t, u in zip(texts, group, strict=True) for found in _latencies(t, u.id)),
         )
 
     def _judged(
@@ -357,7 +364,7 @@ def spam_cases(dropped: Sequence[Dropped]) -> list[Case]:
     """A case that abstains for everyone whose only contribution was dropped as spam."""
     spam = [d for d in dropped if d.reason == "spam"]
     return [
-        Case(_name([d.utterance]), "spam", d.detail or "spam", "abstain", "spam is not scored", (d.utterance.id,))
+        TimedCase(_name([d.utterance]), "spam", d.detail or "spam", "abstain", "spam is not scored", (d.utterance.id,))
         for d in spam
     ]
 
@@ -392,6 +399,11 @@ def _attributed(scored: Scored, uid: str) -> Scored:
     statements: tuple[Statement, ...] = tuple(replace(s, utterance=uid) for s in reading.statements)
     tenure = replace(reading.tenure, utterance=uid) if reading.tenure else None
     return replace(scored, reading=replace(reading, cues=cues, statements=statements, tenure=tenure))
+
+
+def _latencies(text: Scored, uid: str) -> tuple[Latency, ...]:
+    spans = [(s.start, s.end) for s in text.sentences]
+    return latencies(text.raw, text.reading.cues, sentences=spans, utterance=uid)
 
 
 def _tenure(texts: Sequence[Scored]) -> Statement | None:

@@ -15,6 +15,7 @@ from opentelemetry import trace
 from pydantic import ValidationError
 
 from model.drift import DriftWatch, Reference, load_reference
+from model.moment import as_of, moment_of
 from model.privacy import KINDS, Masker
 from model.read import read, thread_from_dict
 from model.reading.json import thread_to_dict
@@ -263,7 +264,11 @@ class Amends:
             threads = [thread_from_dict(request.thread)]
         else:
             threads = read(request.content or "", format=request.format, name="content", brand=request.brand)
-        return self._taken_in(threads, "thread" if request.thread is not None else "content")
+        threads = self._taken_in(threads, "thread" if request.thread is not None else "content")
+        if request.as_of is None:
+            return threads
+        moment = moment_of(request.as_of)
+        return [as_of(thread, moment) for thread in threads]
 
     def _read(self, request: ReadRequest) -> ReadResponse:
         if request.content_base64 is not None:

@@ -11,6 +11,22 @@ from service.schemas import CaseEstimate, Contribution, LoyaltyCase
 # Several of these may be true of one case; every other cue has one value. A refusal stands alone.
 SEVERAL: Final = frozenset({"redress", "responder"})
 REFUSED: Final = "refused"
+# Who never answered did nothing of this.
+EXCLUDES: Final[dict[str, frozenset[str]]] = {
+    "contact:none": frozenset(
+        {
+            "initiative:proactive",
+            "speed:fast",
+            "apology:given",
+            "apology:hollow",
+            "explanation:given",
+            "responsibility:accepted",
+            "responsibility:denied",
+            "follow_up:done",
+        }
+    ),
+}
+NEEDS_FAILURE: Final = frozenset({"solved:no", "solved:partly", "repeat_failure:yes", "redress:refused"})
 
 
 def estimate(case: LoyaltyCase, head: LoyaltyHead) -> CaseEstimate:
@@ -27,6 +43,7 @@ def features_of(case: LoyaltyCase) -> tuple[CaseFeatures, list[Cue]]:
     """A case as the loyalty head takes it, and its cues, without quotes. Raises InputError as estimate does."""
     _check_failure(case)
     labels = [(name, value) for name, given in case.cues.items() for value in _values(name, given)]
+    _check_together(case, [f"{name}:{value}" for name, value in labels])
     features = CaseFeatures(
         cues={f"{name}:{value}": 1.0 for name, value in labels},
         severity=case.severity,
@@ -81,6 +98,29 @@ def _check_failure(case: LoyaltyCase) -> None:
             field="failure, severity",
             got=f"failure false and severity {case.severity:g}",
             expected="severity 0, or failure true",
+        )
+
+
+def _check_together(case: LoyaltyCase, labels: list[str]) -> None:
+    """Raises InputError where cues can't be true of one case."""
+    for label, others in EXCLUDES.items():
+        wrong = sorted(others & set(labels))
+        if label in labels and wrong:
+            raise InputError(
+                f"{label} and {wrong[0]} exclude each other",
+                code="contradiction",
+                field="cues",
+                got=f"{label} and {', '.join(wrong)}",
+                expected="one of them",
+            )
+    unsettled = sorted(NEEDS_FAILURE & set(labels))
+    if case.failure is False and unsettled:
+        raise InputError(
+            f"Nothing went wrong, but {unsettled[0]}",
+            code="contradiction",
+            field="failure, cues",
+            got=f"failure false and {', '.join(unsettled)}",
+            expected="failure true, or no such cue",
         )
 
 

@@ -80,6 +80,9 @@ def _score_options(options: argparse.ArgumentParser) -> None:
     options.add_argument("files", nargs="+", metavar="FILE", help="page, text or export; - for standard input")
     options.add_argument("--brand", metavar="NAME", help="the company that the thread is about")
     options.add_argument("--format", choices=FORMATS, default="auto", help="what the files are (default: found out)")
+    options.add_argument(
+        "--as-of", metavar="TIME", help="leave out what was written later, such as 2024-05-01 or 2024-05-01T12:30Z"
+    )
     options.add_argument("--json", action="store_true", help="print JSON (docs/report.md) instead of text")
     options.add_argument("--html", type=Path, metavar="OUT.html", help="also write one page with all reports")
     _bundle_options(options)
@@ -289,15 +292,18 @@ def _version() -> int:
 
 
 def _score(args: argparse.Namespace, load: Load) -> int:
+    from model.moment import as_of, moment_of
     from service.files import check_output
 
     if args.html:
         check_output(args.html)
+    moment = moment_of(args.as_of) if args.as_of is not None else None
     threads: list[Thread] = []
     failed = False
     for name in args.files:
         try:
-            threads += _threads(name, args.format, args.brand)
+            found = _threads(name, args.format, args.brand)
+            threads += [as_of(thread, moment) for thread in found] if moment else found
         except (InputError, OSError, UnicodeError) as error:
             failed = True
             _say(error_line(error, name))

@@ -12,6 +12,7 @@ from typing import Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from model.latency import told
 from model.types import Case, Evidence, LoyaltyEstimate, Report, ScoredUtterance, SentenceSentiment, Sentiment
 from service.present import (
     BANDS,
@@ -26,6 +27,7 @@ from service.present import (
     feature_label,
     flag_words,
     label_of,
+    latency_words,
     percent,
     role_words,
     threaded,
@@ -109,7 +111,10 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A customer as shown; observations: mark, quote and the anchor of the utterance where it stands."""
+    """A customer as shown; observations: mark, quote and the anchor of the utterance where it stands.
+
+    latencies: times to react in words, quote and anchor.
+    """
 
     anchor: str
     case: Case
@@ -119,6 +124,7 @@ class Card:
     reasons: tuple[Reason, ...]
     bars: tuple[tuple[str, tuple[Segment, ...]], ...]
     observations: tuple[tuple[Mark, str, str | None], ...]
+    latencies: tuple[tuple[str, str, str | None], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +232,7 @@ def _card(anchor: str, case: Case, loyalty: LoyaltyEstimate, anchors: Mapping[st
         explanation=why,
         reasons=tuple(_reasons(why.shown, anchors)),
         bars=tuple((name, segments(shares, tones)) for name, shares, tones in bars),
+        latencies=tuple((latency_words(t), t.quote, anchors.get(t.utterance or "")) for t in told(case)),
         observations=tuple((mark, quote, anchors.get(utterance or "")) for utterance, mark, quote in _observed(case)),
     )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from model.codebook import CUES
+from model.latency import Latency
 from model.types import Band, Case, Cue, Evidence, LoyaltyEstimate, Report, ScoredUtterance
 
 MIDPOINT: Final = 50.0
@@ -136,6 +137,31 @@ def feature_label(feature: str) -> str:
         return FEATURES[feature]
     name, _, value = feature.partition(":")
     return cue_label(name, value or None)
+
+
+def latency_words(latency: Latency) -> str:
+    """A time to react in words: "answer after 9 days", "remedy within 3 days", "still waiting after 48 hours"."""
+    low, high = duration_words(latency.lower), latency.upper
+    waiting = latency.about == "wait"
+    if latency.censored:
+        return f"still waiting after {low}" if waiting else f"no {latency.about} after {low}"
+    after = "wait of" if waiting else f"{latency.about} after"
+    if high is None:
+        return f"{after} more than {low}"
+    if latency.lower == 0:
+        return (
+            f"wait of at most {duration_words(high)}" if waiting else f"{latency.about} within {duration_words(high)}"
+        )
+    return f"{after} {low}" if latency.lower == high else f"{after} {low} to {duration_words(high)}"
+
+
+def duration_words(hours: float) -> str:
+    """Hours in the unit that people would use: 0.5 is "30 minutes", 216 is "9 days"."""
+    for unit, size, least in (("day", 24.0, 48.0), ("hour", 1.0, 1.0), ("minute", 1 / 60, 1 / 60)):
+        if hours >= least:
+            number = f"{hours / size:.1f}".removesuffix(".0")
+            return f"{number} {unit}{'' if number == '1' else 's'}"
+    return "a minute"
 
 
 def role_words(case: Case) -> str:

@@ -86,6 +86,9 @@ class ScoreRequest(Body):
     thread: dict[str, Any] | None = Field(
         default=None, description="One thread: `utterances`, each with a `text`, and whatever else is known of them."
     )
+    as_of: str | None = Field(
+        default=None, description="A moment in ISO 8601: what was written later, or at no known time, is left out."
+    )
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:

@@ -4,6 +4,7 @@ import textwrap
 import unicodedata
 from collections.abc import Iterator
 
+from model.latency import told
 from model.types import Case, Cue, Dropped, Evidence, LoyaltyEstimate, Report, Statement, Thread
 from service.present import (
     BANDS,
@@ -17,6 +18,7 @@ from service.present import (
     feature_label,
     flag_words,
     label_of,
+    latency_words,
     percent,
     role_words,
     threaded,
@@ -111,7 +113,7 @@ def _read(case: Case, width: int) -> Iterator[str]:
     if case.failure and case.failure != "none":
         severity = f" ({SEVERITIES[case.severity]})" if case.severity is not None else ""
         yield from wrap(f"what went wrong: {case.failure}{severity}", width, "    ")
-    if case.cues or case.stated or case.tenure:
+    if case.cues or case.stated or case.tenure or told(case):
         yield "    read in the text"
     for cue in case.cues:
         yield from _quoted(label_of(cue), cue, width)
@@ -119,6 +121,9 @@ def _read(case: Case, width: int) -> Iterator[str]:
         yield from _quoted(f"says: {statement.kind}", statement, width)
     if case.tenure:
         yield from _quoted("customer before", case.tenure, width)
+    for latency in told(case):
+        where = f" (in {latency.utterance})" if latency.utterance else ""
+        yield from wrap(f'{latency_words(latency)}{where}: "{latency.quote}"', width, " " * 6, " " * 8)
 
 
 def _quoted(label: str, found: Cue | Statement, width: int) -> list[str]:

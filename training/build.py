@@ -9,7 +9,7 @@ import argparse
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -29,13 +29,15 @@ from model.loyalty import CONDUCT_FEATURES, FULL_FEATURES, Fit, LoyaltyHead
 from model.scorer import Scorer
 from model.segment import tokenize
 from model.torch_encoder import TorchEncoder
-from model.types import BundleInfo
-from training import calibrate, evaluate, loyalty
+from model.types import BundleInfo, CaseFeatures
+from training import calibrate, evaluate, loyalty, loyalty_figures, vignettes
 from training.data import conduct_examples, digest, normalised
 from training.export import export
 from training.network import Network
 
 WINDOW = 254
+# Changes whenever what is remembered of an example does.
+EXAMPLES = 2
 HEADS = ("sentiment", "target", "cue_token", "cue_context", "document")
 
 
@@ -121,26 +123,37 @@ def training_texts(data: Path) -> set[str]:
     return {normalised(t) for t in (*sentiment, *conduct)}
 
 
-def loyalty_sets(scorer: Scorer, data: Path, limit: int) -> dict[str, list[loyalty.Example]]:
-    """What the loyalty head is fitted on ("train") and judged by ("recommend", "stars").
+def loyalty_sets(scorer: Scorer, data: Path, limit: int, held_out: Set[str]) -> dict[str, list[loyalty.Example]]:
+    """What the loyalty head is fitted on ("train"), calibrated on and judged by ("recommend", "stars", "documents").
 
     Companies of the validation files are left out of the training set wherever they appear, and texts that the encoder
-    was trained on, for whatever task, are left out of the validation sets.
+    was trained on, for whatever task, are left out of the validation sets. "calibration" and "known" are the annotated
+    documents of the training files as the model reads them: `held_out` ones, which the encoder was not trained on, and
+    the others.
     """
     folder = data / "loyalty"
     seen = training_texts(data)
+    fresh = loyalty.unseen(loyalty.customer_documents([data / "conduct/validation.jsonl"]), seen)
     validation = {
         "recommend": loyalty.recommend_examples(scorer, folder / "recommend_validation.parquet", seen=seen),
         "stars": loyalty.stars_examples(scorer, folder / "stars_validation.parquet", seen=seen),
+        "documents": loyalty.document_examples(scorer, fresh),
     }
-    held = {e.company.casefold() for part in validation.values() for e in part}
+    documents = loyalty.customer_documents([data / "conduct/train.jsonl", data / "conduct/synthetic.jsonl"])
+    read = loyalty.document_examples(scorer, documents)
     train = [
-        *loyalty.annotated_examples(scorer, [data / "conduct/train.jsonl", data / "conduct/synthetic.jsonl"]),
+        *loyalty.with_annotation(documents, read),
         *loyalty.intent_examples(scorer, folder / "stated_intent.parquet"),
         *loyalty.recommend_examples(scorer, folder / "recommend_train.parquet", limit),
         *loyalty.stars_examples(scorer, folder / "stars_train.parquet", limit),
     ]
-    return {"train": [e for e in train if e.company.casefold() not in held], **validation}
+    held = {e.company.casefold() for name in ("recommend", "stars") for e in validation[name]}
+    return {
+        "train": [e for e in train if e.company.casefold() not in held],
+        "calibration": [e for d, e in zip(documents, read, strict=True) if d["id"] in held_out],
+        "known": [e for d, e in zip(documents, read, strict=True) if d["id"] not in held_out],
+        **validation,
+    }
 
 
 def remembered_sets(path: Path, key: str, make: Callable[[], dict[str, list[loyalty.Example]]]) -> Any:
@@ -196,15 +209,17 @@ def build(run: Path, data: Path, out: Path, version: str, *, limit: int) -> dict
     )
     scorer = Scorer(bundle)
     log("loyalty: reading the examples")
-    key = f"{file_digest(out / 'encoder.onnx')} {limit}"
-    sets = remembered_sets(run / "loyalty_examples.json", key, lambda: loyalty_sets(scorer, data, limit))
+    key = f"{file_digest(out / 'encoder.onnx')} {limit} {EXAMPLES}"
+    held_out = set(record["held_out"])
+    sets = remembered_sets(run / "loyalty_examples.json", key, lambda: loyalty_sets(scorer, data, limit, held_out))
     examples = sets.pop("train")
     log(f"loyalty: fitting on {len(examples)} examples")
-    full, conduct = loyalty.fit(examples)
-    bare_full, bare_conduct = loyalty.fit(examples, priors=False)
+    full, conduct = loyalty.fit(examples, documents=sets["calibration"])
+    bare = LoyaltyHead(*loyalty.fit(examples, documents=sets["calibration"], priors=False, signs=False))
     for kind, fit in (("full", full), ("conduct", conduct)):
         for part in ("repurchase", "wom", "advocate"):
             arrays[f"loyalty.{kind}.{part}"] = getattr(fit, part).astype(np.float32)
+        arrays[f"loyalty.{kind}.spread"] = np.asarray([fit.spread], dtype=np.float32)
     save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, out / "heads.safetensors")
     log("evaluating")
     figures = {
@@ -218,15 +233,8 @@ def build(run: Path, data: Path, out: Path, version: str, *, limit: int) -> dict
             )
         },
         "conduct": evaluate.conduct_figures(scorer, data / "conduct/validation.jsonl"),
-        "loyalty": {
-            name: {
-                "with_priors": evaluate.loyalty_figures(LoyaltyHead(full, conduct), part, extremes=name == "stars"),
-                "without_priors": evaluate.loyalty_figures(
-                    LoyaltyHead(bare_full, bare_conduct), part, extremes=name == "stars"
-                ),
-            }
-            for name, part in sets.items()
-        },
+        "loyalty": loyalty_report(LoyaltyHead(full, conduct), bare, examples, sets)
+        | loyalty_order(LoyaltyHead(full, conduct), bare, scorer, data / "loyalty/disputes.parquet"),
         "agreement": evaluate.agreement(
             scorer,
             TorchEncoder(out, ids, device="cpu"),
@@ -237,6 +245,45 @@ def build(run: Path, data: Path, out: Path, version: str, *, limit: int) -> dict
     write_manifest(out, version, special, figures, record, data, len(examples))
     load_bundle(out)
     return figures
+
+
+def loyalty_report(
+    head: LoyaltyHead, bare: LoyaltyHead, train: Sequence[loyalty.Example], sets: Mapping[str, list[loyalty.Example]]
+) -> dict[str, Any]:
+    """Figures of the loyalty head; `bare` is the same head fitted without priors and signs."""
+    words = {}
+    for name in ("recommend", "stars"):
+        reference = [e for e in train if e.domain == name]
+        words[name] = {
+            "with_priors": loyalty_figures.word_figures(head, sets[name], reference),
+            "without_priors": loyalty_figures.word_figures(bare, sets[name], reference, baselines=False),
+        }
+    return {
+        **words,
+        "documents": loyalty_figures.document_figures(head, sets["documents"]),
+        "left_out_companies": loyalty_figures.left_out_companies(train),
+        "left_out_coverage": loyalty_figures.left_out_coverage(train, [*sets["calibration"], *sets["known"]]),
+        "transfer": loyalty_figures.transferred(train, sets),
+    }
+
+
+def loyalty_order(head: LoyaltyHead, bare: LoyaltyHead, scorer: Scorer, disputes: Path) -> dict[str, Any]:
+    """Whether published findings and complaints with a known end come out in the right order."""
+
+    def read(texts: Sequence[str]) -> list[CaseFeatures]:
+        return [m.features for m in loyalty.read_masked(scorer, texts)]
+
+    return {
+        "vignettes": {
+            name: {
+                "features": vignettes.structured(one.conduct),
+                "texts": vignettes.as_texts(one.conduct, read),
+                "texts_full": vignettes.as_texts(one.full, read),
+            }
+            for name, one in (("with_priors", head), ("without_priors", bare))
+        },
+        "disputes": vignettes.dispute_figures(head, disputes),
+    }
 
 
 def write_manifest(

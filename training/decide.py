@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.codebook import SENTIMENT
-from training.evaluate import interval
+from training.loyalty_figures import interval
 
 NEGATIVE = SENTIMENT.index("negative")
 GRID = np.arange(0.01, 1.0, 0.01)

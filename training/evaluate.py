@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import f1_score, precision_recall_fscore_support, recall_score, roc_auc_score
+from sklearn.metrics import f1_score, precision_recall_fscore_support, recall_score
 
 from model.codebook import CUE_VALUES, SENTIMENT
 from model.encoder import Encoder, encode_texts
-from model.loyalty import Fit, LoyaltyHead, vector
 from model.reading.bytes import decode
 from model.reading.table import json_line, read_bytes, read_table
 from model.scorer import Scorer
@@ -20,20 +19,13 @@ from model.segment import tokenize
 from model.sentiment import SentimentHead
 from model.types import InputError, Sentiment
 from training.calibrate import expected_calibration_error
-from training.loyalty import Example, recommend_examples, stars_examples
+from training.loyalty import customer_documents, document_examples, recommend_examples, stars_examples
+from training.loyalty_figures import document_figures, interval, word_figures
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 View = Callable[[Floats, Ints], dict[str, Any]]
-RESAMPLES = 200
 FREQUENT = 20
-
-
-def interval(n: int, score: Callable[[Ints], float], seed: int = 0) -> list[float]:
-    """95 % bootstrap interval of a score of row indices, over n rows."""
-    rng = np.random.default_rng(seed)
-    values = [score(rng.integers(0, n, n)) for _ in range(RESAMPLES)]
-    return [round(float(v), 4) for v in np.percentile(values, [2.5, 97.5])]
 
 
 def class_figures(truth: Ints, predicted: Ints) -> dict[str, Any]:
@@ -221,43 +213,6 @@ def _accuracy(truth: Sequence[str], probabilities: Sequence[Any]) -> float:
     return round(float(np.mean([max(p, key=p.get) == t for t, p in zip(truth, probabilities, strict=True)])), 4)
 
 
-def loyalty_figures(head: LoyaltyHead, examples: Sequence[Example], *, extremes: bool) -> dict[str, Any]:
-    """AUC of the word-of-mouth outcome on companies never trained on, for all texts and those with an answered failure.
-
-    extremes: leave the middle class out (stars). Baselines: the sentiment alone; failure, severity and length.
-    """
-    kept = [e for e in examples if not (extremes and e.wom == 1)]
-    figures: dict[str, Any] = {"companies": len({e.company for e in kept})}
-    for name, subset in (("all", kept), ("answered_failure", [e for e in kept if e.answered])):
-        truth = np.asarray([e.wom == (2 if extremes else 1) for e in subset])
-        if not 0 < truth.sum() < len(truth):
-            continue
-        scores = {
-            "full": _word(head.full, subset),
-            "conduct_only": _word(head.conduct, subset),
-            "sentiment_only": np.asarray([e.features.valence or 0.0 for e in subset]),
-            "failure_and_length": -np.asarray([e.features.severity + np.log1p(e.features.length) for e in subset]),
-        }
-        figures[name] = {"n": len(subset), "positive": round(float(truth.mean()), 4)} | {
-            k: {"auc": round(float(roc_auc_score(truth, s)), 4), "interval": _auc_interval(truth, s)}
-            for k, s in scores.items()
-        }
-    return figures
-
-
-def _word(fit: Fit, examples: Sequence[Example]) -> Floats:
-    x = np.stack([vector(e.features, fit.features) for e in examples])
-    result: Floats = x @ fit.wom[0, :-2]
-    return result
-
-
-def _auc_interval(truth: NDArray[np.bool_], scores: Floats) -> list[float]:
-    def auc(rows: Ints) -> float:
-        return float(roc_auc_score(truth[rows], scores[rows])) if 0 < truth[rows].sum() < len(rows) else 0.5
-
-    return interval(len(truth), auc)
-
-
 def evaluate(
     task: str,
     path: Path,
@@ -270,8 +225,8 @@ def evaluate(
     """Figures of one task on a labelled file: the one entry for the command line.
 
     sentiment: a table with text and label, towards the target in target_column if there is one. conduct: annotated
-    documents, JSON lines. loyalty: text, company and `recommended` (0, 1) or `rating` (1 to 5) in a table.
-    views: see sentiment_figures. Raises InputError where the file lacks what the task needs.
+    documents, JSON lines. loyalty: text, company and `recommended` (0, 1) or `rating` (1 to 5) in a table, or
+    annotated documents. views: see sentiment_figures. Raises InputError where the file lacks what the task needs.
     """
     if task == "sentiment":
         if target_column:
@@ -282,16 +237,19 @@ def evaluate(
     columns = read_table(path, "text").column_names
     if "recommended" in columns:
         checked_outcomes(path, "recommended", {0, 1})
-        return loyalty_figures(scorer.bundle.loyalty, recommend_examples(scorer, path), extremes=False)
+        return word_figures(scorer.bundle.loyalty, recommend_examples(scorer, path))
     if "rating" in columns:
         checked_outcomes(path, "rating", {1, 2, 3, 4, 5})
-        return loyalty_figures(scorer.bundle.loyalty, stars_examples(scorer, path), extremes=True)
+        return word_figures(scorer.bundle.loyalty, stars_examples(scorer, path))
+    if {"repurchase", "wom"} <= set(columns):
+        annotated_documents(path)
+        return document_figures(scorer.bundle.loyalty, document_examples(scorer, customer_documents([path])))
     raise InputError(
         f"{path.name} holds no outcome",
         code="missing_column",
         field="column",
         got=", ".join(columns),
-        expected="a column recommended (0, 1) or rating (1 to 5)",
+        expected="a column recommended (0, 1) or rating (1 to 5), or annotated documents with repurchase and wom",
     )
 
 

@@ -8,7 +8,7 @@ the weights of the features. Research enters as weak Gaussian priors and a few h
 import json
 import random
 from collections.abc import Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from model.case import case_features
 from model.codebook import CUE_VALUES, REPURCHASE, WOM
 from model.loyalty import CONDUCT_FEATURES, FULL_FEATURES, Fit, vector
 from model.reading.table import read_table
-from model.scorer import Scorer
+from model.scorer import Scored, Scorer
 from model.types import CaseFeatures, Reading
 from training.data import normalised
 
@@ -38,6 +38,10 @@ PRIORS = {
     "repeat_failure:yes": (-0.8, 0.6),
     "promise:broken": (-0.5, 0.6),
     "initiative:proactive": (0.3, 0.7),
+    "contact:made": (0.3, 0.5),
+    "contact:none": (-0.3, 0.5),
+    "explanation:given": (0.3, 0.3),
+    "responsibility:denied": (-0.5, 0.6),
 }
 DEFAULT_PRIOR = (0.0, 1.0)
 SIGNS = {
@@ -49,6 +53,9 @@ SIGNS = {
     "severity": -1,
     "repeat_failure:yes": -1,
     "promise:broken": -1,
+    "contact:made": 1,
+    "contact:none": -1,
+    "responsibility:denied": -1,
 }
 
 
@@ -57,7 +64,8 @@ class Example:
     """Features of one text with its outcomes; -1 where the source does not tell.
 
     domain: has its own cut points. classes: 2 where the source has no middle, else 3. repurchase, wom: 0 is the lowest
-    class (leave, negative), classes - 1 the highest (stay, positive).
+    class (leave, negative), classes - 1 the highest (stay, positive). text: without the statements of loyalty.
+    failure_type: the likeliest one. answered: a failure and a reaction, or none where one was due, are told.
     """
 
     features: CaseFeatures
@@ -67,6 +75,17 @@ class Example:
     repurchase: int
     wom: int
     answered: bool = False
+    text: str = ""
+    failure_type: str = "none"
+
+
+@dataclass(frozen=True)
+class MaskedReading:
+    """A text without its statements of loyalty and what is read in it."""
+
+    text: str
+    features: CaseFeatures
+    failure_type: str
 
 
 def example_from_dict(plain: dict[str, Any]) -> Example:
@@ -92,15 +111,25 @@ def masked_text(raw: str, reading: Reading, spans: Sequence[tuple[int, int]]) ->
     return " ".join(keep)
 
 
-def read_masked(scorer: Scorer, texts: Sequence[str]) -> list[CaseFeatures]:
-    """Features of each text after its statements of loyalty were cut out and the rest was read afresh."""
+def read_masked(scorer: Scorer, texts: Sequence[str]) -> list[MaskedReading]:
+    """What is read in each text after its statements of loyalty were cut out and the rest was read afresh."""
     first = scorer.read_texts(texts)
     again = [i for i, s in enumerate(first) if s.reading.statements]
     masked = [
         masked_text(first[i].raw, first[i].reading, [(s.start, s.end) for s in first[i].sentences]) for i in again
     ]
     second = dict(zip(again, scorer.read_texts(masked), strict=True))
-    return [case_features([second.get(i, s).text_reading]) for i, s in enumerate(first)]
+    return [_masked_reading(second.get(i, s)) for i, s in enumerate(first)]
+
+
+def _masked_reading(scored: Scored) -> MaskedReading:
+    failure = scored.reading.failure
+    return MaskedReading(scored.raw, case_features([scored.text_reading]), max(failure, key=failure.__getitem__))
+
+
+def _example(read: MaskedReading, domain: str, company: str, classes: int, repurchase: int, wom: int) -> Example:
+    answered = _answered(read.features)
+    return Example(read.features, domain, company, classes, repurchase, wom, answered, read.text, read.failure_type)
 
 
 def _answered(features: CaseFeatures) -> bool:
@@ -125,50 +154,62 @@ def recommend_examples(
 ) -> list[Example]:
     """Reviews with `recommended` 0 or 1; normalised texts in `seen` are left out."""
     rows = unseen(sample(path, limit), seen)
-    features = read_masked(scorer, [_titled(r) for r in rows])
+    read = read_masked(scorer, [_titled(r) for r in rows])
     return [
-        Example(f, "recommend", r["company"], 2, -1, int(r["recommended"]), _answered(f))
-        for f, r in zip(features, rows, strict=True)
+        _example(m, "recommend", r["company"], 2, -1, int(r["recommended"])) for m, r in zip(read, rows, strict=True)
     ]
 
 
 def stars_examples(scorer: Scorer, path: Path, limit: int | None = None, seen: Set[str] = frozenset()) -> list[Example]:
     """Reviews with 1 to 5 stars: up to 2 negative, 3 mixed, from 4 positive; texts in `seen` are left out."""
     rows = unseen(sample(path, limit), seen)
-    features = read_masked(scorer, [_titled(r) for r in rows])
+    read = read_masked(scorer, [_titled(r) for r in rows])
     outcome = [0 if r["rating"] <= 2 else 1 if r["rating"] < 4 else 2 for r in rows]
-    return [
-        Example(f, "stars", r["company"], 3, -1, y, _answered(f))
-        for f, r, y in zip(features, rows, outcome, strict=True)
-    ]
+    return [_example(m, "stars", r["company"], 3, -1, y) for m, r, y in zip(read, rows, outcome, strict=True)]
 
 
 def intent_examples(scorer: Scorer, path: Path) -> list[Example]:
     """Texts whose author stated to leave or to stay, without that statement."""
     rows = [r for r in sample(path, None, "text_masked") if r["consistent_with_rating"] == 1]
-    features = read_masked(scorer, [r["text_masked"] for r in rows])
+    read = read_masked(scorer, [r["text_masked"] for r in rows])
     return [
-        Example(f, f"intent {r['domain']}", r["company"], 2, int(r["stated"] == "loyal"), -1, _answered(f))
-        for f, r in zip(features, rows, strict=True)
+        _example(m, f"intent {r['domain']}", r["company"], 2, int(r["stated"] == "loyal"), -1)
+        for m, r in zip(read, rows, strict=True)
     ]
 
 
-def annotated_examples(scorer: Scorer, paths: Sequence[Path]) -> list[Example]:
-    """Annotated documents of customers; their cues come from the annotation, only the sentiment from the model."""
+def customer_documents(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """Annotated documents of customers in JSON lines after docs/codebook.md."""
     documents = [json.loads(line) for p in paths for line in p.read_text(encoding="utf-8").splitlines() if line.strip()]
-    documents = [d for d in documents if d["role"] == "customer" and d["repurchase"] in REPURCHASE]
+    return [d for d in documents if d["role"] == "customer" and d["repurchase"] in REPURCHASE]
+
+
+def document_examples(scorer: Scorer, documents: Sequence[dict[str, Any]]) -> list[Example]:
+    """Annotated documents with the annotator's outcomes and the features as the model reads them."""
     read = read_masked(scorer, [d["text"] for d in documents])
     return [
-        Example(
-            _annotated_features(d, f),
+        _example(
+            m,
             "annotated",
-            d.get("company") or d.get("industry") or "",
+            _house(d),
             3,
             2 - REPURCHASE.index(d["repurchase"]),
             2 - WOM.index(d["wom"]),
         )
-        for d, f in zip(documents, read, strict=True)
+        for d, m in zip(documents, read, strict=True)
     ]
+
+
+def with_annotation(documents: Sequence[dict[str, Any]], examples: Sequence[Example]) -> list[Example]:
+    """The same examples with the cues of the annotation; only the sentiment is as the model reads it."""
+    return [
+        replace(e, features=_annotated_features(d, e.features), failure_type=d["failure"]["type"], answered=False)
+        for d, e in zip(documents, examples, strict=True)
+    ]
+
+
+def _house(document: dict[str, Any]) -> str:
+    return document.get("company") or document.get("industry") or document.get("source") or ""
 
 
 def _annotated_features(document: dict[str, Any], read: CaseFeatures) -> CaseFeatures:
@@ -278,18 +319,28 @@ def _resampled(t: Table, rng: np.random.Generator) -> Table:
     return Table(t.x[rows], t.y[rows], t.domain[rows], t.names, t.classes, t.weight[rows])
 
 
-def fit_head(examples: Sequence[Example], names: tuple[str, ...], *, priors: bool = True, seed: int = 7) -> Fit:
-    """One fit of both outcomes with DRAWS bootstrap refits."""
+def fit_head(
+    examples: Sequence[Example],
+    names: tuple[str, ...],
+    *,
+    priors: bool = True,
+    signs: bool = True,
+    draws: int = DRAWS,
+    seed: int = 7,
+) -> Fit:
+    """One fit of both outcomes with `draws` bootstrap refits."""
     rng = np.random.default_rng(seed)
     n = len(names)
     rows: dict[str, list[Floats]] = {"repurchase": [], "wom": []}
     for outcome, found in rows.items():
         whole = table(examples, outcome, names)
-        best = fit_ordinal(whole, names, priors=priors)
-        draws = [fit_ordinal(_resampled(whole, rng), names, priors=priors, start=best) for _ in range(DRAWS)]
-        found += [_served(p, n, whole.names) for p in (best, *draws)]
+        best = fit_ordinal(whole, names, priors=priors, signs=signs)
+        again = [
+            fit_ordinal(_resampled(whole, rng), names, priors=priors, signs=signs, start=best) for _ in range(draws)
+        ]
+        found += [_served(p, n, whole.names) for p in (best, *again)]
     matrices = {k: np.stack(v) for k, v in rows.items()}
-    return Fit(names, **matrices, advocate=_fit_advocate(examples, names, matrices))
+    return Fit(names, matrices["repurchase"], matrices["wom"], _fit_advocate(examples, names, matrices))
 
 
 def _fit_advocate(examples: Sequence[Example], names: Sequence[str], matrices: dict[str, Floats]) -> Floats:
@@ -307,6 +358,30 @@ def _fit_advocate(examples: Sequence[Example], names: Sequence[str], matrices: d
     return np.asarray(rows)
 
 
-def fit(examples: Sequence[Example], *, priors: bool = True) -> tuple[Fit, Fit]:
-    """The full fit and the conduct-only fit."""
-    return fit_head(examples, FULL_FEATURES, priors=priors), fit_head(examples, CONDUCT_FEATURES, priors=priors)
+def told_index(example: Example) -> float:
+    """What the author turned out to say, from 0 (leaves and warns) to 100 (stays and speaks well), in steps of 25."""
+    return 50.0 + 25 * (example.repurchase - 1) + 25 * (example.wom - 1)
+
+
+def with_spread(fit: Fit, documents: Sequence[Example], share: float = 0.8) -> Fit:
+    """The fit with intervals that hold `share` of the documents, which neither encoder nor heads were trained on.
+
+    Split conformal prediction with a normalised score (Lei et al. 2018): the distance of the index from what the
+    author turned out to say, in standard deviations that the fit itself expects.
+    """
+    scores = []
+    for e in documents:
+        x = vector(e.features, fit.features)
+        index = float(fit.index(x, slice(0, 1))[0])
+        scores.append(abs(told_index(e) - index) / fit.deviation(x))
+    rank = min(1.0, share * (len(scores) + 1) / len(scores))
+    return replace(fit, spread=float(np.quantile(scores, rank, method="higher")))
+
+
+def fit(
+    examples: Sequence[Example], *, documents: Sequence[Example] = (), priors: bool = True, signs: bool = True
+) -> tuple[Fit, Fit]:
+    """The full fit and the conduct-only fit, with intervals that are right on `documents` where there are any."""
+    both = (fit_head(examples, names, priors=priors, signs=signs) for names in (FULL_FEATURES, CONDUCT_FEATURES))
+    full, conduct = (with_spread(f, documents) if documents else f for f in both)
+    return full, conduct

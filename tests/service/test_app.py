@@ -225,6 +225,18 @@ def test_without_valence_the_conduct_fit_answers(client):
         ({"cues": {"apology": ["given", "absent"]}, "severity": 1}, "contradiction", "cases.1.cues.apology", "one of"),
         ({"cues": {"redress": ["refund", "refused"]}, "severity": 1}, "contradiction", "cases.1.cues.redress", "alone"),
         ({"severity": 2, "failure": False}, "contradiction", "cases.1.failure, severity", "severity 0"),
+        (
+            {"cues": {"contact": "none", "apology": "given"}, "severity": 1},
+            "contradiction",
+            "cases.1.cues",
+            "one of them",
+        ),
+        (
+            {"cues": {"solved": "no"}, "severity": 0, "failure": False},
+            "contradiction",
+            "cases.1.failure, cues",
+            "failure true",
+        ),
         ({"cues": {"apology": 3}, "severity": 1}, "string_type", "cases.1.cues.apology.str", "string"),
         ({"severity": 4}, "less_than_equal", "cases.1.severity", "3"),
         ({"severity": "1"}, "float_type", "cases.1.severity", "number"),

@@ -298,7 +298,8 @@ def test_hard_signs_hold_even_against_the_data():
 def test_statements_of_loyalty_are_cut_out_before_features_are_read():
     from tests.fakes import fake_scorer
 
-    (features,) = loyalty.read_masked(fake_scorer(), ["They ignored us. Never."])
-    assert features.cues["contact:none"] > 0.9
+    (read,) = loyalty.read_masked(fake_scorer(), ["They ignored us. Never."])
+    assert read.text == "They ignored us."
+    assert read.features.cues["contact:none"] > 0.9
     (alone,) = loyalty.read_masked(fake_scorer(), ["Never."])
-    assert alone.length == 0
+    assert alone.features.length == 0

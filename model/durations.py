@@ -1,0 +1,181 @@
+"""Finds spans of time that are named in a text, in figures or words, and gives them in hours with bounds."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """A span of time in words: text[start:end], from lower to upper hours, upper None where it is open.
+
+    fixed: a phrase without a figure, such as "the next day" or "immediately".
+    """
+
+    start: int
+    end: int
+    lower: float
+    upper: float | None
+    fixed: bool = False
+
+
+HOURS: Final = {
+    "second": 1 / 3600,
+    "minute": 1 / 60,
+    "hour": 1.0,
+    "day": 24.0,
+    "night": 24.0,
+    "week": 168.0,
+    "fortnight": 336.0,
+    "month": 730.0,
+    "year": 8760.0,
+}
+# "For weeks" is at least two of them, and less than what people would count in the next larger unit.
+PLURAL: Final = {"second": 60, "minute": 45, "hour": 24, "day": 14, "night": 14, "week": 10, "month": 18, "year": 10}
+ABOUT: Final = (0.75, 1.34)
+
+_SMALL = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
+)
+_WORDS = {w: float(i) for i, w in enumerate(f"{_SMALL} eighteen nineteen".split())}
+_TENS = dict(
+    zip(("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"), range(20, 100, 10), strict=True)
+)
+_ONE_WORD = "|".join([*_TENS, *sorted(_WORDS, key=len, reverse=True), "hundred", "dozen"])
+_NUMBER = rf"(?:\d{{1,6}}(?:[.,]\d{{1,2}})?|(?:an? )?(?:{_ONE_WORD})(?:[- ](?:{_ONE_WORD})){{0,4}})"
+_UNIT = (
+    r"(?P<{0}>seconds?|secs?|minutes?|mins?|hours?|hrs?|days?|nights?|weeks?|wks?|fortnights?|months?|mths?"
+    r"|years?|yrs?)"
+)
+_VAGUE = r"(?P<vague>(?:a )?couple(?: of)?|(?:a|very) few|few|several|multiple|numerous|many|countless)"
+_FILL = r"(?:(?:full|whole|entire|long|more|additional|consecutive|calendar|solid|straight|damn|bloody|good) )*"
+_AMOUNT = (
+    rf"(?P<low>{_NUMBER})(?: ?(?:-|–|to|or|and) ?(?P<high>{_NUMBER}))?(?P<more>\+|(?: |-)?plus)?|{_VAGUE}"
+    r"|(?P<half>half(?: of)? an?|half)|(?P<one>an?)|(?P<bare>(?<=\b))"
+)
+_SECOND = rf"(?:,? (?:and )?(?P<second>{_NUMBER}|a half) ?(?:{_UNIT.format('unit2')})?)?"
+_TAIL = r"(?P<tail> or (?:so|more|longer|less)| plus\b)?\b(?!\w|/)"
+_DURATION = re.compile(
+    rf"(?<![\w$£€./-])(?:(?:{_AMOUNT})(?P<andhalf> and a half)?[ -]?{_FILL}(?P<business>(?:business|working|week) )?)"
+    + _UNIT.format("unit")
+    + _SECOND
+    + _TAIL,
+    re.IGNORECASE,
+)
+_FIXED: Final = (
+    (r"(?:the )?same (?:business |working )?day|within the day", 0.0, 24.0),
+    (r"within the hour|immediately|instantly|instantaneously|right away|straight ?away|at once|on the spot", 0.0, 1.0),
+    (r"(?:the )?(?:very )?(?:next|following) (?:morning)", 1.0, 36.0),
+    (r"(?:the )?(?:very )?(?:next|following) (?:business |working )?day", 1.0, 48.0),
+    (r"within the week|(?:the )?same week", 0.0, 168.0),
+    (r"the (?:next|following) week", 24.0, 336.0),
+)
+_FIXED_PATTERNS = tuple((re.compile(rf"\b(?:{p})\b", re.IGNORECASE), low, high) for p, low, high in _FIXED)
+
+_END = r"(?: (?:the|a|of|by|past|just|only|last|around|about))*\s*$"
+_UP_TO = re.compile(
+    rf"\b(?:within|under|less than|no more than|not more than|at most|up to|inside|maximum|below){_END}", re.I
+)
+_OVER = re.compile(
+    rf"\b(?:over|more than|at least|upwards of|longer than|in excess of|beyond|greater than|minimum|a good)"
+    rf"{_END}|>\s*$",
+    re.I,
+)
+_ALMOST = re.compile(rf"\b(?:almost|nearly|close to|not quite|just under){_END}", re.I)
+_ROUGHLY = re.compile(rf"\b(?:about|around|approximately|approx\.?|roughly|circa|some){_END}|~\s*$", re.I)
+_LINK = re.compile(
+    r"\b(?:for|in|within|over|after|took|takes?|taken|taking|wait(?:ed|ing|s)?|hold|of|been|literally|passed"
+    r"|several)\s*$",
+    re.I,
+)
+
+
+def durations(text: str) -> list[Duration]:
+    """Every span of time that is named in words or figures, in order, in hours."""
+    found = [d for m in _DURATION.finditer(text) if (d := _duration(text, m))]
+    for pattern, low, high in _FIXED_PATTERNS:
+        found += [Duration(m.start(), m.end(), low, high, fixed=True) for m in pattern.finditer(text)]
+    return _apart(sorted(found, key=lambda d: (d.start, d.start - d.end)))
+
+
+def _apart(found: Sequence[Duration]) -> list[Duration]:
+    kept: list[Duration] = []
+    for duration in found:
+        if not kept or duration.start >= kept[-1].end:
+            kept.append(duration)
+    return kept
+
+
+def _duration(text: str, m: re.Match[str]) -> Duration | None:
+    unit = _unit(m["unit"])
+    before = text[max(0, m.start() - 40) : m.start()]
+    bounds = _amount(m, unit, before)
+    if bounds is None:
+        return None
+    low, high = bounds[0] * HOURS[unit], bounds[1] * HOURS[unit]
+    if m["business"]:
+        high += 48 * -(-bounds[1] // 5)
+    extra = _extra(m, unit)
+    return Duration(m.start(), m.end(), *_modified(low + extra, high + extra, before, m))
+
+
+def _amount(m: re.Match[str], unit: str, before: str) -> tuple[float, float] | None:
+    """How many units, from and to; None where the match is no amount at all."""
+    half = 0.5 if m["andhalf"] else 0.0
+    if m["low"]:
+        low = number(m["low"])
+        return low + half, (number(m["high"]) if m["high"] else low) + half
+    if m["half"]:
+        return 0.5, 0.5
+    if m["vague"]:
+        word = m["vague"].lower()
+        return (2, 3) if "couple" in word else (2, 5) if "few" in word else (3, 8)
+    if m["one"]:
+        return (1 + half, 1 + half)
+    if m["unit"].lower().endswith("s") and m["unit"].lower() not in ("hrs", "secs", "mins") and _LINK.search(before):
+        return (2, PLURAL[unit])
+    return None
+
+
+def _extra(m: re.Match[str], unit: str) -> float:
+    """Hours of a second part: "two hours and ten minutes", "an hour and a half"."""
+    if not m["second"]:
+        return 0.0
+    if m["second"].lower() == "a half":
+        return 0.5 * HOURS[unit]
+    second = _unit(m["unit2"]) if m["unit2"] else unit
+    return number(m["second"]) * HOURS[second] if HOURS[second] < HOURS[unit] else 0.0
+
+
+def _modified(low: float, high: float, before: str, m: re.Match[str]) -> tuple[float, float | None]:
+    """The bounds after words such as "within", "over", "almost" and "or so"."""
+    tail = (m["tail"] or "").lower()
+    if _ALMOST.search(before):
+        return ABOUT[0] * low, high
+    if _UP_TO.search(before) or "less" in tail:
+        return 0.0, high
+    if _OVER.search(before) or m["more"] or "more" in tail or "plus" in tail or "longer" in tail:
+        return low, None
+    if _ROUGHLY.search(before) or "so" in tail:
+        return ABOUT[0] * low, ABOUT[1] * high
+    return low, high
+
+
+def _unit(word: str) -> str:
+    word = word.lower().rstrip("s")
+    return {"sec": "second", "min": "minute", "hr": "hour", "wk": "week", "mth": "month", "yr": "year"}.get(word, word)
+
+
+def number(words: str) -> float:
+    """A number in figures or English words up to the hundreds: "3", "2.5", "forty eight", "a dozen"."""
+    plain = words.lower().replace(",", ".")
+    if plain[0].isdigit():
+        return float(plain)
+    total = 0.0
+    for word in re.split(r"[- ]+", plain):
+        if word in ("hundred", "dozen"):
+            total = max(total, 1.0) * (100 if word == "hundred" else 12)
+        elif word not in ("a", "an"):
+            total += _WORDS.get(word, 0.0) + _TENS.get(word, 0.0)
+    return total

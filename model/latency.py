@@ -1,0 +1,408 @@
+"""How long the company took to react, in hours, where an author says so ("within ten minutes", "nine days, no reply").
+
+Most durations in a text are something else: how long the author has been a customer, a flight, a warranty, a norm. One
+counts only where the words around it, or a cue of conduct on it, tie it to an answer, a remedy or a wait.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from model.durations import HOURS, Duration, durations
+from model.segment import Span, sentence_spans
+from model.types import Case, Cue
+
+About = Literal["answer", "remedy", "wait"]
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """A time to react: text[start:end] == quote in the utterance named.
+
+    about: whether an answer, a remedy (money, goods, a fix) or a wait of another kind is told. lower, upper: hours, at
+    least 0; upper is None where the text sets no bound. censored: nothing had come by then, so that lower is all that
+    is known and upper is None.
+    """
+
+    about: About
+    lower: float
+    upper: float | None
+    censored: bool
+    quote: str
+    start: int
+    end: int
+    utterance: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TimedCase(Case):
+    """A case with the times to react that its author tells."""
+
+    latencies: tuple[Latency, ...] = ()
+
+
+def told(case: Case) -> tuple[Latency, ...]:
+    """The times to react of a case; a case that was made without any has none."""
+    return case.latencies if isinstance(case, TimedCase) else ()
+
+
+# Who reacts, and how. Forms that tell a fact; wishes and promises are sorted out below.
+_ANSWER = re.compile(
+    r"\brepl(?:y|ied|ies)\b|\banswer(?:ed|s|ing)?\b|\brespon(?:d|ded|ds|se|ses|ding)\b|\b(?:get|got|gets|getting"
+    r"|gotten|came|come)"
+    r" back\b|\bcall(?:ed|s)? (?:me |us )?back\b|\bhear(?:d)? (?:back|from|nothing|anything|a (?:thing|word|peep))\b"
+    r"|\b(?:they|he|she|who|and|manager|rep\w*|agent|support|someone|somebody|anyone|nobody|no one|one|ceo|team|brand|"
+    r"company) (?:\w+ ){0,2}?(?:called|rang|phoned|e-?mailed|wrote|contacted|texted|tweeted|messaged|reached out)\b"
+    r"|\b(?:called|rang|phoned|e-?mailed|contacted|texted|messaged|reached) (?:me|us|my)\b|\bcontact(?:ed)? (?:me|us)\b"
+    r"|\bin touch\b|\backnowledg\w+|\bapologi[sz]ed\b|\bcall ?back\b|\b(?:an?|no|any) (?:reply|answer|response"
+    r"|word|update)\b"
+    r"|\bsilence\b|\bignor(?:ed|ing)\b|\bspoke to\b|\b(?:picked up|pick up) the phone\b|\bget through\b"
+    r"|\bgot through\b",
+    re.IGNORECASE,
+)
+_REMEDY = re.compile(
+    r"\brefund\w*|\breimburs\w+|\breplac\w+|\brepair\w*|\bfix(?:ed|es|ing)?\b|\bresol(?:ve|ved|ving|ution)\b"
+    r"|\bsolv(?:e|ed)\b"
+    r"|\bsort(?:ed)?(?: it| this| that| everything)? ?(?:out)?\b|\bprocess(?:ed|es|ing)?\b|\bpaid(?: out)?\b"
+    r"|\bpay(?:s|ment)? (?:out|me|us)\b"
+    r"|\bdeposit(?:ed)?\b|\bcredit(?:ed)?\b|\bcheque\b|\b(?:a|the|my) check\b|\bdeliver\w*|\bship(?:ped|s)?\b"
+    r"|\brestor\w+|\bturn ?around\b"
+    r"|\brebook\w*|\bcompensat\w+|\bsettled?\b|\bapprov\w+|\bmoney (?:back|was|in|arrived)\b|\b(?:my|the|our) (?:money|"
+    r"claim|parcel|package|bag|bags|luggage|order|part|parts|ticket)\b|\btechnician\b|\bdealt with\b|\bhandled\b"
+    r"|\btook care of\b"
+    r"|\bnew one (?:arrived|came)\b|\bback up\b|\bpayment\b|\bput (?:it )?right\b|\brectif\w+"
+    r"|\bin (?:the )?(?:shop|repair)\b",
+    re.IGNORECASE,
+)
+_WAITED = re.compile(
+    r"\bwait(?:ed|ing|s)?\b|\bon hold\b|\b(?:hold|wait) times?\b|\bqueu\w+|\b(?:stood|standing|stand|was|were"
+    r"|been) (?:\w+ )?in (?:a )?line\b"
+    r"|\bkept (?:me|us) (?:waiting|hanging)\b|\bleft (?:me|us) (?:waiting|hanging)\b",
+    re.IGNORECASE,
+)
+_NOTHING_YET = re.compile(
+    r"\bstill (?:waiting|says?|shows?|showing|being|no|not|nothing|haven't|have not|hasn't|has not|unresolved"
+    r"|unanswered|don't|do not|doesn't|can't|pending|"
+    r"processing|in (?:review|process|repair))\b|\b(?:no|not) (?:one|body|reply|answer|response|refund|word"
+    r"|update|solution|sign|"
+    r"resolution|help|contact|call|callback|communication|a (?:word|thing|single))\b|\bnobody\b|\bnothing\b"
+    r"|\bnada\b|\bcrickets\b"
+    r"|\b(?:have|has|had)(?:n't| not| yet to)\b|\bnever (?:heard|got|received|replied|answered|called|came"
+    r"|responded|fixed|repaired|refunded|paid|arrived)\b"
+    r"|\bwithout (?:an? |any |so much as an? |a single )?(?:reply|answer|response|word|refund|update|solution"
+    r"|call|contact|result)|\bcounting\b|\byet to\b|\bunanswered\b|\bsilence\b|\b(?:am|are|been|i'm"
+    r"|we're) (?:still )?waiting\b"
+    r"|\bignor(?:ed|ing) (?:me|us|my|our)\b|\bdid(?:n't| not) (?:get|receive|hear|reply|answer|respond|call)\b"
+    r"|\band no\b",
+    re.IGNORECASE,
+)
+_CAME_AFTER_ALL = re.compile(
+    r"\bbefore (?:\w+ ){0,4}(?:repl|answer|respon|call|rang|phon|e-?mail|wrote|contact|refund|paid|fix|resolv"
+    r"|solv|deliver|"
+    r"got|came|arriv|hear|heard|receiv|reach|sent|spoke|someone|anyone|anybody|they|i |we )\w*"
+    r"|\b(?:finally|eventually)\b|\buntil (?:they|someone|a|the)\b",
+    re.IGNORECASE,
+)
+_ASKED = re.compile(
+    r"\b(?:i|we|i've|we've|my (?:wife|husband|partner|mother|father)) (?:have |had |just |first |already "
+    r"|also )*(?:e-?mailed|called|"
+    r"rang|phoned|wrote|written|contacted|complained|filed|submitted|sent|returned|requested|claimed|ordered"
+    r"|asked|applied|reported|"
+    r"messaged|dm'?d|tweeted|cancel\w+|mailed|raised|opened)\b"
+    r"|\b(?:claim|complaint|ticket|request|form|e-?mail|letter) (?:was |were |has been )?(?:submitted|filed|sent"
+    r"|opened|raised|logged)\b"
+    r"|\balready did\b",
+    re.IGNORECASE,
+)
+
+_BOUNDARY = re.compile(
+    r"[;:()–—]|,(?!\d)| - | but | although | though | however | whereas | while | which | so | because "
+    r"| and (?=(?:it|they|i|we|nobody|no|still|nothing|now|after|then|he|she|the|my|mine|when|got|received|have"
+    r"|was|were)\b)",
+    re.IGNORECASE,
+)
+# Told as a rule, a promise, a wish or a case that did not happen.
+_NO_FACT = re.compile(
+    r"\b(?:should|ought|must|supposed|meant to|we usually|expect\w*|promis\w+|hop(?:e|ed|ing)(?:fully)?|if|unless"
+    r"|whether|allow|estimat\w+|guarantee\w*|"
+    r"advertis\w+|polic(?:y|ies)|standard|deadline|maximum|aims?|target|industry|please|reasonable|within which"
+    r"|takes? up to)\b"
+    r"|\b(?:would|will|can|could|may|might|shall|'ll|'d)\b(?! not\b|n't)|\b(?:told|said|says|claimed?|assured|informed)"
+    r" (?:me |us |that |it |they |to |i |we )*(?:would|will|could|takes?|within|in|wait|to wait|allow|up to"
+    r"|a?n? ?\d|$)|\bsaid (?:\w+ ){1,3}(?:is|are|takes?)\b"
+    r"|\b(?:need|want) (?:an?|the|my|it|this|you|them)\b|\bwant(?:s|ed)? (?:me|us) to\b",
+    re.IGNORECASE,
+)
+_RULE_AFTER = re.compile(
+    r"^\W*(?:(?:is|seems|feels|was) (?:an? (?:eternity|age|lifetime|long time|joke)|too long|forever|far too"
+    r"|not (?:acceptable|ok)|"
+    r"unacceptable|plenty|enough|the (?:norm|standard|rule|maximum)|reasonable))",
+    re.IGNORECASE,
+)
+_OTHER_AFTER = re.compile(
+    r"^(?:[- ]?(?:old|of age)\b|[- ](?:\w+ )?(?:warrant\w+|guarantees?|flights?|drives?|trips?|layovers?"
+    r"|connections?|journeys?|"
+    r"rides?|tours?|memberships?|contracts?|trials?|return policy|window|notice|stay|periods?|waiting period"
+    r"|limits?|polic(?:y|ies)|"
+    r"subscriptions?|shifts?|service\b|helpline|loans?|leases?|customers?|clients?|members?|check[- ]in)\b"
+    r"| (?:each|per|every|an?) (?:day|week|month|year|night|hour)\b| (?:early|ahead|in advance|prior|before|until"
+    r"|left|remaining|away|earlier|post)\b"
+    r"(?! (?:they|i|we|anyone|someone|somebody|anybody|he|she|a|any|an|getting|hearing|speaking|it was)\b)"
+    r"| (?:worth|into|out of|past) | of (?:use|using|service|driving|ownership|owning|pet|insurance|experience"
+    r"|work|my life|being|age|"
+    r"loyalty|membership|custom|premiums?|payments?|flying|data|free)\b"
+    r"| (?:since|after|from) (?:i|we|the|my|having|its?) (?:had )?(?:bought|purchas\w+|got it|owning|birth"
+    r"|purchase|surgery|adopt\w+)"
+    r"| (?:late|delay\w*)\b| (?:that |which )?(?:i|we) (?:have |had )?(?:drove|driven|owned|used|been (?:with|a)\b)"
+    r"| after (?:i|we) had (?:them|it)\b)",
+    re.IGNORECASE,
+)
+_OTHER_BEFORE = re.compile(
+    r"(?:\b(?:customer|client|member|own(?:ed|ing)?|insured|loyal|using|used|driv(?:en|ing)|drove|worked|works"
+    r"|married|liv(?:ed|ing)|lasted|"
+    r"bought|purchas\w+|stayed|flying|flown|flew|rented|experience|insurance|warranty|played|parked"
+    r"|been with|with (?:them|you))"
+    r"(?: \w+){0,4}? (?:for|of|in|within|about|over|after|almost|nearly|around|just|past|some|at least|more than)*\s*"
+    r"|\b(?:every|each|per|once|twice|first|early|coming|this|that|other|cost|open|times?(?: an?| in| per)?|on day|"
+    r"valid for|for up to|good for) (?=\s*$)|(?:[$£€]|\b\d+)\s*|\bdelay\w* (?:by |for |of |over |about |almost "
+    r"|nearly )*"
+    r"|\blate by |\b(?:leav|depart)(?:es|s|ing) in |\b(?:have|has|had) had (?:\w+ ){1,3}for (?:almost |over "
+    r"|nearly )?|\bpa(?:id|y|ying)(?: \w+){0,4} for (?:\w+ )?)$",
+    re.IGNORECASE,
+)
+_RECENT = re.compile(r"\b(?:last|past|next|first) (?:the )?$", re.IGNORECASE)
+_FLYING = re.compile(
+    r"\b(?:flights?|planes?|aircraft|train|bus|departure|boarding|takeoff|landed|tarmac)\b", re.IGNORECASE
+)
+_LATE = re.compile(r"\b(?:delay(?:ed|s)?|late)\b", re.IGNORECASE)
+_LATER = re.compile(r"^ (?:later|after|afterwards)\b", re.IGNORECASE)
+_AGO = re.compile(r"^ (?:ago|back)\b", re.IGNORECASE)
+_TOOK = re.compile(
+    r"\b(?:took|takes|taken|taking)(?: (?:them|you|him|her|me|us|the \w+|over|about|almost|nearly|between|more|than|at"
+    r"|least|around|only|just|well|"
+    r"another|approximately|less|under|a|up|to))*\s*$",
+    re.IGNORECASE,
+)
+_OUTAGE = re.compile(
+    r"\b(?:down|outage|stop(?:ped|s)? working|drops|no (?:internet|power|signal|heating|water)"
+    r"|without (?:\w+ )?(?:internet|power|phone|signal|heating|water|wi-?fi))\b",
+    re.IGNORECASE,
+)
+_NOT_REACTION = re.compile(
+    r"^\W*to (?:load|boot|open|start|submit|upload|pass|get through (?:passport|security)|drive|fly|walk"
+    r"|travel|learn|finish|complete the game|play|charge|reach|land|write)\b",
+    re.IGNORECASE,
+)
+_HAS_BEEN = re.compile(
+    r"\b(?:it(?:'s| is| has|s)|that(?:'s| is| has)|have|has|had|as of)(?: now| already| just"
+    r"| now)?(?: been)?(?: over| almost| nearly| about| more than| at "
+    r"least| well over)*\s*$",
+    re.IGNORECASE,
+)
+_PASSED = re.compile(
+    r"^ (?:have |has |had )?(?:passed|gone|went|go) ?(?:by)?\b|^ (?:now|and counting)\b", re.IGNORECASE
+)
+
+
+def _reacts(text: str) -> bool:
+    return bool(_ANSWER.search(text) or _REMEDY.search(text))
+
+
+# Words on either side of a duration that are looked at, and that are quoted.
+CLAUSE: Final = 12
+# Characters on either side that count as the sentence.
+AROUND: Final = 250
+QUOTE: Final = 7
+_DONE = (
+    r"(?:repl|answer|respond|refund|reimburs|fix|repair|resolv|solv|replac|paid|pay|approv|process|handl|notif|credit|"
+    r"deposit|deliver|called|phoned|e-?mailed|contacted|texted|messaged|wrote|got|gave|sent|rang|reach|apologi"
+    r"|deal|dealt"
+    r"|help|settl|ship|"
+    r"arrang|arriv|sort)\w*"
+)
+_DONE_BEFORE = re.compile(rf"\b{_DONE}(?:\W+\w+){{0,4}}\W*$", re.I)
+_DONE_AFTER = re.compile(rf"^\W*(?:\w+\W+){{0,3}}{_DONE}\b", re.I)
+_NOT_THEIRS = re.compile(
+    r"\b(?:i|we)(?:'ve| have| did| then| also| had)*(?: \w+){0,4} *$|\b(?:to|be|being|rebook\w*|flights?"
+    r"|available|arriv\w+ (?:in|at)|"
+    r"tomorrow|told) (?:\w+ ){0,5}$",
+    re.I,
+)
+_THEN_I = re.compile(
+    r"^ (?:later|after(?:wards)?),? (?:i|we) (?!received|got|heard|had|have|was|were|am|still|finally)", re.I
+)
+_NOT_YET_BEEN = re.compile(r"\b(?:has|have|had)(?:n't| not)(?: even| yet)? been (?:even |quite )?$", re.I)
+
+LATENCY_CUES: Final = frozenset({"speed", "contact", "solved", "follow_up", "redress"})
+
+
+def latencies(
+    text: str, cues: Sequence[Cue] = (), *, sentences: Sequence[Span] | None = None, utterance: str | None = None
+) -> tuple[Latency, ...]:
+    """Times to react that the text tells, in order. cues: what was read in it; sentences: its spans where known."""
+    spans = tuple(sentences) if sentences is not None else sentence_spans(text)
+    found = []
+    for i, (a, b) in enumerate(spans):
+        after = text[slice(*spans[i + 1])][:AROUND] if i + 1 < len(spans) else ""
+        for duration in durations(text[a:b]):
+            # Text without full stops can be endless: only what stands near is looked at.
+            left, right = max(a, a + duration.start - AROUND), min(b, a + duration.end + AROUND)
+            near = replace(duration, start=a + duration.start - left, end=a + duration.end - left)
+            on = _cues_on(cues, a + duration.start, a + duration.end, (a, b))
+            place = _Place(text[left:right], near, after, on)
+            if place.counts():
+                found.append(place.latency(left, utterance))
+    return tuple(found)
+
+
+def _cues_on(cues: Sequence[Cue], start: int, end: int, sentence: Span) -> list[tuple[Cue, bool]]:
+    """Cues of the sentence, each with whether its quote covers the duration."""
+    inside = [c for c in cues if c.start < sentence[1] and sentence[0] < c.end and c.cue in LATENCY_CUES]
+    return [(c, c.start < end and start < c.end) for c in inside]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A duration in its sentence, with the sentence after and the cues around."""
+
+    sentence: str
+    duration: Duration
+    following: str
+    cues: Sequence[tuple[Cue, bool]]
+
+    @property
+    def before(self) -> str:
+        return self.sentence[: self.duration.start]
+
+    @property
+    def after(self) -> str:
+        return self.sentence[self.duration.end :]
+
+    @property
+    def clause(self) -> str:
+        """The part of the sentence around the duration, up to a comma or a conjunction, at most CLAUSE words away."""
+        start, end = self._clause_span()
+        return self.sentence[start:end]
+
+    def _clause_span(self) -> Span:
+        start = max((m.end() for m in _BOUNDARY.finditer(self.before)), default=0)
+        end = next((m.start() for m in _BOUNDARY.finditer(self.after)), len(self.after))
+        left = [m.start() for m in re.finditer(r"\S+", self.before)][-CLAUSE:]
+        right = [m.end() for m in re.finditer(r"\S+", self.after)][:CLAUSE]
+        start = max(start, min(left, default=0))
+        return start, self.duration.end + min(end, max(right, default=0))
+
+    def counts(self) -> bool:
+        """Whether the duration is a time to react."""
+        if self._of_something_else() or self._no_fact():
+            return False
+        return any(self._tied())
+
+    def _on_it(self, *names: str) -> bool:
+        return any(on and c.cue in names and c.state != "hypothetical" for c, on in self.cues)
+
+    def _of_something_else(self) -> bool:
+        if _OTHER_AFTER.search(self.after) or _THEN_I.search(self.after) or _OTHER_BEFORE.search(self.before[-60:]):
+            return True
+        if _OUTAGE.search(self.clause) or self._years():
+            return True
+        if _RECENT.search(self.before) and not self._nothing_yet():
+            return True
+        return bool(_FLYING.search(self.clause) and _LATE.search(self.clause))
+
+    def _years(self) -> bool:
+        """A year or more is a relationship or a history, unless something is still open."""
+        return self.duration.lower >= HOURS["year"] and not self._nothing_yet() and not _TOOK.search(self.before)
+
+    def _no_fact(self) -> bool:
+        if _RULE_AFTER.search(self.after) or _NO_FACT.search(self.clause):
+            return True
+        hypothetical = any(on and c.state == "hypothetical" and c.cue in ("speed", "contact") for c, on in self.cues)
+        return hypothetical and not self._on_it("speed")
+
+    def _nothing_yet(self) -> bool:
+        return bool(_NOTHING_YET.search(self.sentence)) or self._on_it_none()
+
+    def _on_it_none(self) -> bool:
+        return any(c.cue == "contact" and c.value == "none" and on for c, on in self.cues)
+
+    def _tied(self) -> Iterator[bool]:
+        """The ways in which a duration is the time of a reaction."""
+        if self.duration.fixed:
+            yield self._done_near()
+            return
+        clause, reacts = self.clause, _reacts(self.clause)
+        if _AGO.search(self.after):
+            asked = bool(_ASKED.search(self.sentence))
+            yield asked and (self._nothing_yet() or bool(_NOTHING_YET.search(self.following)))
+            return
+        # The head also calls a slow screen or an outage slow: the words must speak of a reaction as well.
+        yield self._on_it("speed") and (_reacts(self.sentence) or bool(_WAITED.search(self.sentence)))
+        yield bool(_WAITED.search(clause))
+        yield self._took()
+        since = bool(_HAS_BEEN.search(self.before) or _PASSED.search(self.after))
+        yield since and (reacts or self._nothing_yet())
+        yield (reacts or (self._nothing_yet() and _reacts(self.sentence))) and self._linked()
+        yield bool(_ASKED.search(self.sentence)) and self._nothing_yet()
+
+    def _took(self) -> bool:
+        if not _TOOK.search(self.before) or _NOT_REACTION.search(self.after):
+            return False
+        return _reacts(self.sentence) or self._on_it("speed") or bool(re.match(r" to get\b", self.after))
+
+    def _linked(self) -> bool:
+        """Whether a preposition or "later" ties it to what is said of the reaction."""
+        near = self.before[-30:]
+        linked = re.search(
+            r"\b(?:within|in|after|for|under|than|over|about|around|almost|nearly|only|just|of)\b[\w ]*$", near, re.I
+        )
+        return bool(linked or _LATER.search(self.after))
+
+    def _done_near(self) -> bool:
+        """Whether "the next day" and the like stand beside something that the company did."""
+        if _NOT_THEIRS.search(self.before) or re.match(r"\W*(?:deliver|ship|order|service)", self.after, re.I):
+            return False
+        return bool(_DONE_BEFORE.search(self.before) or _DONE_AFTER.search(self.after))
+
+    def latency(self, offset: int, utterance: str | None) -> Latency:
+        """The duration as a time to react; offset: where `sentence` starts in the text."""
+        not_yet = bool(_NOT_YET_BEEN.search(self.before))
+        censored = self._censored() and not not_yet
+        start, end = self._quote()
+        return Latency(
+            about=self._about(),
+            lower=0.0 if not_yet else round(self.duration.lower, 4),
+            upper=None if censored or self.duration.upper is None else round(self.duration.upper, 4),
+            censored=censored,
+            quote=self.sentence[start:end],
+            start=offset + start,
+            end=offset + end,
+            utterance=utterance,
+        )
+
+    def _censored(self) -> bool:
+        if _AGO.search(self.after):
+            return True
+        if self.duration.fixed or (self.duration.lower == 0 and self.duration.upper is not None):
+            return False
+        if _CAME_AFTER_ALL.search(self.sentence):
+            return False
+        return bool(_NOTHING_YET.search(self.sentence)) or self._on_it_none()
+
+    def _about(self) -> About:
+        for part in (self.clause, self.sentence):
+            answer, remedy = _ANSWER.search(part), _REMEDY.search(part)
+            if answer and not (remedy and _WAITED.search(part)):
+                return "answer"
+            if remedy:
+                return "remedy"
+        return "wait"
+
+    def _quote(self) -> Span:
+        """The words of the clause near the duration: what shows the figure and what it is of."""
+        a, b = self._clause_span()
+        words = [m.span() for m in re.finditer(r"\S+", self.sentence) if m.start() < b and m.end() > a]
+        inside = [i for i, (s, e) in enumerate(words) if s < self.duration.end and self.duration.start < e]
+        low, high = max(0, inside[0] - QUOTE), min(len(words) - 1, inside[-1] + QUOTE)
+        return max(words[low][0], a), min(words[high][1], max(b, self.duration.end))

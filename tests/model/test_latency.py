@@ -1,0 +1,158 @@
+import pytest
+
+from model.durations import durations, number
+from model.latency import Latency, TimedCase, latencies, told
+from model.types import Case, Cue
+from service.present import latency_words
+
+DAY, WEEK, MONTH = 24.0, 168.0, 730.0
+ANSWERS = [
+    ("They replied within ten minutes.", 0, 10 / 60, False),
+    ("It took them nine days to answer my mail.", 9 * DAY, 9 * DAY, False),
+    ("Over forty eight hours had passed before anyone called.", 48, None, False),
+    ("As of one week no one has contacted me.", WEEK, None, True),
+    ("A manager rang me the next day.", 1, 48, False),
+    ("Still waiting after 3 weeks.", 3 * WEEK, None, True),
+    ("I waited 40 minutes on hold.", 40 / 60, 40 / 60, False),
+    ("I emailed them three weeks ago and still nothing.", 3 * WEEK, None, True),
+    ("I wrote to the workshop nine days ago. No answer.", 9 * DAY, None, True),
+    ("My refund arrived in under two days.", 0, 48, False),
+    ("The refund was in my account within 3-5 business days.", 0, 7 * DAY, False),
+    ("They promised a reply within a day, but it took nine days.", 9 * DAY, 9 * DAY, False),
+    ("Nobody called for three weeks.", 3 * WEEK, None, True),
+    ("It has been over a month and my claim is still pending.", MONTH, None, True),
+    ("It's been 5 days and nobody has called.", 5 * DAY, None, True),
+    ("Half an hour later they wrote back.", 0.5, 0.5, False),
+    ("After an hour and a half on hold I hung up.", 1.5, 1.5, False),
+    ("A couple of days later they contacted me and paid.", 48, 72, False),
+    ("It was fixed the same day.", 0, 24, False),
+    ("It took weeks to get my money back.", 2 * WEEK, 10 * WEEK, False),
+    ("I spent two hours and fifteen minutes waiting for an agent.", 2.25, 2.25, False),
+    ("The dealer kept the van for 6 weeks and never repaired it.", 6 * WEEK, None, True),
+    ("No response in the last two months.", 2 * MONTH, None, True),
+    ("Larkfield answered immediately.", 0, 1, False),
+    ("The technician resolved it in about two hours.", 1.5, 2.68, False),
+    ("They took almost 4 months to reply.", 3 * MONTH, 4 * MONTH, False),
+    ("Support got back to me in a few hours.", 2, 5, False),
+    ("A new kettle was delivered two days later.", 48, 48, False),
+    ("Been on hold for 45+ minutes with Marrowby.", 0.75, None, False),
+    ("It took between two and three weeks to process my claim.", 2 * WEEK, 3 * WEEK, False),
+    ("It took two to three weeks to process my claim.", 2 * WEEK, 3 * WEEK, False),
+    ("They fixed it in twenty-five minutes.", 25 / 60, 25 / 60, False),
+    ("I have been waiting for a refund for several months.", 3 * MONTH, None, True),
+    ("My claim was paid within a week.", 0, WEEK, False),
+    ("After 45 days of waiting I received an e-mail from the adjuster.", 45 * DAY, 45 * DAY, False),
+    ("Ignored for five hours by the whole counter.", 5, 5, False),
+    ("It took more than 30 days to process the claim.", 30 * DAY, None, False),
+    ("One e-mail, a friendly answer within the hour.", 0, 1, False),
+    ("I filed the claim a month ago and have heard nothing.", MONTH, None, True),
+    ("It took them half a day to send a replacement.", 12, 12, False),
+    ("We stood in line for two and a half hours.", 2.5, 2.5, False),
+    ("They refunded me in 2 weeks or so.", 1.5 * WEEK, 2.68 * WEEK, False),
+]
+NONE = [
+    "48 hours is an eternity online.",
+    "They should answer within a day.",
+    "A brand ought to reply within an hour.",
+    "I have been a customer for 12 years.",
+    "I owned my last Tarvik for nine years.",
+    "The pump broke after two weeks.",
+    "A three year warranty covers it.",
+    "We had a 9 hour flight to Lima.",
+    "Their helpline is open 24 hours a day.",
+    "I pay 62 dollars a month for this.",
+    "They said it would take 48 hours.",
+    "The agent told me to wait two weeks.",
+    "Please allow 5 to 7 days for delivery.",
+    "My dog is 3 years old.",
+    "I bought the kettle two weeks ago.",
+    "Our flight was delayed by 5 hours.",
+    "The contract has a 14 day cancellation period.",
+    "I hope to hear from you within a week.",
+    "If they answer within a day I will be amazed.",
+    "It takes two hours to drive to the dealer.",
+    "I call them three times a day.",
+    "They have been in business for forty years.",
+    "I was told to call back the next day.",
+    "We stayed three nights in a fine room.",
+    "They will refund me within ten days.",
+    "A claim can take six weeks.",
+    "",
+]
+
+
+@pytest.mark.parametrize(("text", "low", "high", "censored"), ANSWERS)
+def test_a_time_to_react_becomes_hours(text, low, high, censored):
+    found = latencies(text)
+    assert len(found) == 1
+    assert found[0].lower == pytest.approx(low, abs=0.01)
+    assert found[0].upper == (pytest.approx(high, abs=0.01) if high is not None else None)
+    assert found[0].censored is censored
+    assert text[found[0].start : found[0].end] == found[0].quote
+
+
+@pytest.mark.parametrize("text", NONE)
+def test_other_durations_are_no_time_to_react(text):
+    assert latencies(text) == ()
+
+
+def test_a_cue_of_speed_on_a_duration_is_enough_and_a_wish_is_not():
+    text = "Two days, said the counter, and the kettle was replaced."
+    fast = Cue("speed", "fast", "present", 0.9, "Two days", 0, 8)
+    assert latencies(text) == ()
+    assert latencies(text, [fast])[0].upper == 48
+    wish = Cue("speed", None, "hypothetical", 0.9, "Two days", 0, 8)
+    assert latencies(text, [wish]) == ()
+
+
+def test_quotes_of_later_sentences_keep_their_place_and_their_utterance():
+    text = "The kettle leaked.\nThey replied within ten minutes. It took a week to get my refund."
+    first, second = latencies(text, utterance="7")
+    assert (first.about, second.about) == ("answer", "remedy")
+    assert all(text[x.start : x.end] == x.quote and x.utterance == "7" for x in (first, second))
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        ("3", 3),
+        ("2.5", 2.5),
+        ("2,5", 2.5),
+        ("forty eight", 48),
+        ("ninety-nine", 99),
+        ("a dozen", 12),
+        ("two hundred", 200),
+    ],
+)
+def test_numbers_in_words_and_figures(words, value):
+    assert number(words) == value
+
+
+def test_times_of_the_day_and_prices_are_no_durations():
+    assert durations("open 24/7, $40 weeks, version 2.5days3, the day, one of those years") == []
+
+
+def test_a_long_run_of_digits_and_words_is_read_in_no_time():
+    assert durations("1" * 2_000 + " one" * 2_000) == []
+
+
+@pytest.mark.parametrize(
+    ("latency", "words"),
+    [
+        (("answer", 0, 1 / 6, False), "answer within 10 minutes"),
+        (("answer", 216, 216, False), "answer after 9 days"),
+        (("remedy", 48, None, False), "remedy after more than 2 days"),
+        (("answer", 36, None, True), "no answer after 36 hours"),
+        (("wait", 504, None, True), "still waiting after 21 days"),
+        (("wait", 2 / 3, 2 / 3, False), "wait of 40 minutes"),
+        (("wait", 1, 2.5, False), "wait of 1 hour to 2.5 hours"),
+    ],
+)
+def test_latencies_in_words(latency, words):
+    assert latency_words(Latency(*latency, quote="so", start=0, end=2)) == words
+
+
+def test_a_case_that_was_made_without_times_has_none():
+    plain = Case("Ann", "customer", "why", "abstain", None, ("1",))
+    assert told(plain) == ()
+    assert told(TimedCase("Ann", "customer", "why", "abstain", None, ("1",))) == ()

@@ -286,6 +286,21 @@ def loyalty_order(head: LoyaltyHead, bare: LoyaltyHead, scorer: Scorer, disputes
     }
 
 
+def without_folders(record: dict[str, Any]) -> dict[str, Any]:
+    """A run's record, and those of the runs it goes on from, with names alone: folders mean nothing elsewhere."""
+
+    def name(value: Any) -> Any:
+        if isinstance(value, str):
+            return Path(value).name
+        return [name(v) for v in value] if isinstance(value, list) else value
+
+    start = record.get("start")
+    return record | {
+        "options": {k: name(v) for k, v in record["options"].items()},
+        "start": without_folders(start) if start else None,
+    }
+
+
 def write_manifest(
     out: Path,
     version: str,
@@ -298,9 +313,7 @@ def write_manifest(
     """bundle.json with the digests of all files, figures.json and training.json beside it."""
     used = sorted(p for part in ("sentiment", "conduct", "loyalty") for p in (data / part).iterdir())
     record = dict(record, loyalty_examples=loyalty_examples, data_files_sha256=digest(used))
-    # Folder names of the training machine mean nothing to anybody else.
-    options = {k: Path(v).name if isinstance(v, str) else v for k, v in record["options"].items()}
-    record["options"] = options | {"conduct": [Path(p).name for p in record["options"]["conduct"]]}
+    record = without_folders(record)
     (out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
     (out / "training.json").write_text(json.dumps(record, indent=1) + "\n")
     files = {p.name: file_digest(p) for p in sorted(out.iterdir()) if p.is_file() and p.name != "bundle.json"}

@@ -21,7 +21,7 @@ from model.encoder import OnnxEncoder, encode_texts
 from model.loyalty import CONDUCT_FEATURES
 from model.segment import tokenize
 from model.types import CaseFeatures
-from training import calibrate, data, finetune, loyalty
+from training import build, calibrate, data, finetune, loyalty
 from training.export import export, export_float, smoothed
 from training.network import Network, mean_by, peak_by
 
@@ -303,3 +303,12 @@ def test_statements_of_loyalty_are_cut_out_before_features_are_read():
     assert read.features.cues["contact:none"] > 0.9
     (alone,) = loyalty.read_masked(fake_scorer(), ["Never."])
     assert alone.features.length == 0
+
+
+def test_the_record_of_a_bundle_names_no_folder():
+    earlier = {"options": {"base": "/a/bge", "conduct": ["/a/b/train.jsonl"], "caps": []}}
+    record = {"options": {"base": "hub/bge", "caps": [["sst", 3]], "start": "/a/run", "rate": 0.1}, "start": earlier}
+    assert build.without_folders(record) == {
+        "options": {"base": "bge", "caps": [["sst", 3]], "start": "run", "rate": 0.1},
+        "start": {"options": {"base": "bge", "conduct": ["train.jsonl"], "caps": []}, "start": None},
+    }

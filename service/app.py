@@ -246,7 +246,9 @@ class Amends:
 
     def _score(self, request: ScoreRequest, gone: Event, scorer: Scorer) -> ScoreResponse:
         reports: list[dict[str, Any]] = []
-        for thread in self._threads_of(request):
+        moment = moment_of(request.as_of) if request.as_of is not None else None
+        for given in self._threads_of(request):
+            thread = as_of(given, moment) if moment else given
             _stop_if(gone)
             reports.append(self._report(thread, scorer))
         note(failed=sum("error" in report for report in reports))
@@ -264,11 +266,7 @@ class Amends:
             threads = [thread_from_dict(request.thread)]
         else:
             threads = read(request.content or "", format=request.format, name="content", brand=request.brand)
-        threads = self._taken_in(threads, "thread" if request.thread is not None else "content")
-        if request.as_of is None:
-            return threads
-        moment = moment_of(request.as_of)
-        return [as_of(thread, moment) for thread in threads]
+        return self._taken_in(threads, "thread" if request.thread is not None else "content")
 
     def _read(self, request: ReadRequest) -> ReadResponse:
         if request.content_base64 is not None:

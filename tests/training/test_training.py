@@ -9,7 +9,7 @@ pytest.importorskip("torch", reason="the train extra is not installed")
 pytest.importorskip("transformers", reason="the train extra is not installed")
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
@@ -22,6 +22,7 @@ from model.loyalty import CONDUCT_FEATURES
 from model.segment import tokenize
 from model.types import CaseFeatures
 from training import build, calibrate, data, finetune, loyalty
+from training.average import average
 from training.export import export, export_float, smoothed
 from training.network import Network, mean_by, peak_by
 
@@ -312,3 +313,14 @@ def test_the_record_of_a_bundle_names_no_folder():
         "options": {"base": "bge", "caps": [["sst", 3]], "start": "run", "rate": 0.1},
         "start": {"options": {"base": "bge", "conduct": ["train.jsonl"], "caps": []}, "start": None},
     }
+
+
+def test_averaged_weights_lie_between_those_of_the_runs(base, files, run, tmp_path):
+    again = finetune.run(options(base, files, start=str(run), seed=9), tmp_path / "again")
+    mean = load_file(average([run, again], tmp_path / "mean") / "network.safetensors")
+    first, last = (load_file(folder / "network.safetensors") for folder in (run, again))
+    assert all(torch.allclose(mean[name], (first[name] + last[name]) / 2) for name in mean)
+    assert json.loads((tmp_path / "mean/record.json").read_text())["averaged_runs"] == [run.name, "again"]
+    save_file({"other": torch.zeros(1)}, tmp_path / "again/network.safetensors")
+    with pytest.raises(ValueError, match="other weights"):
+        average([run, again], tmp_path / "mean")

@@ -14,11 +14,11 @@ from tests.fakes import FakeEncoder, fake_bundle, fake_scorer
 class SlowScorer(Scorer):
     """Takes a second for each text "slow" and fails at the text "broken"."""
 
-    def sentiment(self, texts):
+    def sentiment(self, texts, targets=None):
         time.sleep(sum(text == "slow" for text in texts))
         if "broken" in texts:
             raise RuntimeError("secret-detail")
-        return super().sentiment(texts)
+        return super().sentiment(texts, targets)
 
 
 class SlowEncoder(FakeEncoder):
@@ -36,7 +36,7 @@ class Fake(Amends.inner):
 
     def load_reference(self, settings: Settings) -> Reference:
         shares = np.full(3, 1 / 3), np.full(2, 1 / 2), np.full(5, 1 / 5)
-        return Reference("0" * 64, 100, *shares, np.asarray([3]), np.ones(11, dtype=bool))
+        return Reference("0" * 64, 100, *shares, np.asarray([3]), np.ones(12, dtype=bool))
 
     @staticmethod
     def check() -> None:

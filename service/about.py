@@ -74,8 +74,9 @@ def _figures(folder: Path, meta: dict[str, Any]) -> dict[str, Any] | None:
         "sentiment": {name: _chosen(one["bundle"], SENTIMENT_FIGURES) for name, one in _of(found, "sentiment")},
         "conduct": _chosen(found.get("conduct") or {}, CONDUCT_FIGURES),
         "loyalty": {
-            target: {name: by["all"] for name, by in one.items() if "all" in by}
+            target: {name: by["all"] for name, by in one.items() if isinstance(by, dict) and "all" in by}
             for target, one in _of(found, "loyalty")
+            if any(isinstance(by, dict) and "all" in by for by in one.values())
         },
     }
     return {task: figures for task, figures in chosen.items() if figures}

@@ -1,10 +1,12 @@
 """How a real server behaves under load, at its end, and in its log."""
 
 import json
+import re
 import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -12,9 +14,23 @@ import psutil
 import pytest
 
 from service.settings import cores
-from tests.service.servers import fake_server, sentiment
+from tests.service.servers import Server, fake_server, sentiment
 
 pytestmark = pytest.mark.slow
+
+
+def in_progress(server: Server) -> float:
+    """Requests to /v1/sentiment that the server has in hand."""
+    text = httpx.get(server.url + "/metrics", timeout=30).text
+    lines = re.findall(r'^bentoml_service_request_in_progress\{.*"/v1/sentiment".*\} (\S+)$', text, re.MULTILINE)
+    return sum(map(float, lines))
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_every_line_of_the_log_is_json(tmp_path):
@@ -52,8 +68,8 @@ def test_sigterm_finishes_what_is_in_hand_and_refuses_the_rest(tmp_path):
     with fake_server(tmp_path) as server:
         port = httpx.URL(server.url).port
         with ThreadPoolExecutor(2) as pool:
-            in_hand = [pool.submit(sentiment, server, "slow", "slow", "great") for _ in range(2)]
-            time.sleep(0.5)
+            in_hand = [pool.submit(sentiment, server, *["slow"] * 4) for _ in range(2)]
+            wait_until(lambda: in_progress(server) == 2)
             server.process.send_signal(signal.SIGTERM)
             time.sleep(0.7)
             with pytest.raises(httpx.TransportError):
@@ -97,12 +113,4 @@ def test_callers_that_go_away_leave_nothing_behind(tmp_path):
                 half.sendall(b"Content-Length: 100\r\n\r\n{")
         assert sentiment(server, "great").status_code == 200
         assert threading.active_count() < 10
-        end = time.monotonic() + 5
-        while time.monotonic() < end:
-            text = httpx.get(server.url + "/metrics").text
-            hand = [line for line in text.splitlines() if line.startswith("bentoml_service_request_in_progress{")]
-            if all(line.endswith(" 0.0") or '"/metrics"' in line for line in hand):
-                break
-            time.sleep(0.1)
-        else:
-            pytest.fail(text)
+        wait_until(lambda: in_progress(server) == 0)

@@ -51,7 +51,7 @@ def test_a_cue_that_nobody_knows_is_no_feature():
         ("The moon is a rock, and the sea follows it.", {"low_evidence", "abstain"}),
         ("Boil the eggs for ten minutes, then peel them.", {"low_evidence", "abstain"}),
         ("", {"abstain"}),
-        ("\U0001f621\U0001f621\U0001f621", {"abstain"}),
+        ("\U0001f621\U0001f621\U0001f621", {"low_evidence", "abstain"}),
         ("Der Kundendienst hat nie geantwortet, und das Geld ist immer noch nicht da. Nie wieder!", {"out_of_domain"}),
     ],
 )

@@ -1,10 +1,12 @@
 """The example client, the calls of docs/http.md and its OpenAPI document, against a real server."""
 
+import os
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,10 @@ from tests.service.servers import Server, fake_server
 
 pytestmark = pytest.mark.slow
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "docs/http.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
+# The environment that runs the tests need not be on the path.
+SCHEMATHESIS = shutil.which(
+    "schemathesis", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+)
 CALLS = [block for block in BLOCKS if "localhost:3000" in block]
 
 
@@ -52,11 +58,11 @@ def test_every_path_has_a_documented_call():
     assert paths - called == set()
 
 
-@pytest.mark.skipif(shutil.which("schemathesis") is None, reason="schemathesis is absent: pip install schemathesis")
+@pytest.mark.skipif(SCHEMATHESIS is None, reason="schemathesis is absent: pip install schemathesis")
 def test_the_openapi_document_tells_the_truth(server):
     # A refusal of what the schema allows is fine: what is read in a text is no matter of a schema.
     checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
-    line = ["schemathesis", "run", server.url + "/docs.json", "--url", server.url, "--checks", checks]
+    line = [SCHEMATHESIS, "run", server.url + "/docs.json", "--url", server.url, "--checks", checks]
     line += ["--max-examples", "25", "--seed", "7", "--phases", "examples,coverage,fuzzing", "--no-color"]
     run = subprocess.run(line, capture_output=True, text=True, timeout=900)
     assert run.returncode == 0, run.stdout[-6000:]

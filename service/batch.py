@@ -109,9 +109,15 @@ def run(
         before = len(results.done)
         engine = pool or (lambda opening: _pool(options, opening))
         shards = cut(sources, options.reading, wanted["shard_texts"], results.finished())
-        _score(shards, sum(s.size for s in sources), engine, opening, results, say)
+        texts, scoring = _score(shards, sum(s.size for s in sources), engine, opening, results, say)
         finished = _finished(results, before, time.monotonic() - start)
-        write_summary(out, wanted, sources, results.total, finished.seconds)
+        run_figures = {
+            "seconds": round(finished.seconds, 1),
+            "texts": texts,
+            "scoring_seconds": round(scoring, 2),
+            "texts_a_second": round(texts / scoring, 1) if scoring else 0.0,
+        }
+        write_summary(out, wanted, sources, results.total, run_figures)
         return finished
 
 
@@ -382,18 +388,19 @@ def _score(
     opening: Opening,
     results: Results,
     say: Callable[[str], None],
-) -> None:
+) -> tuple[int, float]:
+    """Texts that were scored now, and the seconds that it took once a worker was ready."""
     units = Ahead(shards, results.knows)
     first = units.next(60.0)
     while first is None and not units.dry:
         first = units.next(60.0)
     if first is None:
-        return
+        return 0, 0.0
     # A model takes seconds to open: not before there is something to score.
     pool = engine(opening)
     try:
         with Progress(size, results, say) as progress:
-            _loop(units, first, pool, results, opening.task, progress)
+            return _loop(units, first, pool, results, opening.task, progress)
     finally:
         units.stop()
         pool.close()
@@ -405,16 +412,22 @@ def _pool(options: Options, opening: Opening) -> Pool:
     return LocalPool(options.workers or (gpus() if opening.device == "cuda" else cores()) or 1, opening)
 
 
-def _loop(units: "Ahead", first: Unit, pool: Pool, results: Results, task: BatchTask, progress: "Progress") -> None:
+def _loop(
+    units: "Ahead", first: Unit, pool: Pool, results: Results, task: BatchTask, progress: "Progress"
+) -> tuple[int, float]:
     again: deque[Unit] = deque([first])
     tries: Counter[str] = Counter()
     running = 0
+    began = time.monotonic()
     while again or running or not units.dry:
-        while pool.free() and (unit := again.popleft() if again else units.next(0.0)) is not None:
-            pool.give(unit)
-            running += 1
-        for unit, outcome in pool.wait(0.05 if pool.free() else 1.0):
-            running -= 1
+        given = _hand_out(pool, again, units)
+        if given and not tries and not progress.texts:
+            began = time.monotonic()
+        running += given
+        ended = pool.wait(0.05 if pool.free() else 1.0)
+        # Workers go on while their last results are written.
+        running += _hand_out(pool, again, units) - len(ended)
+        for unit, outcome in ended:
             tries[unit.name] += 1
             if isinstance(outcome, Died) and tries[unit.name] < TRIES:
                 progress.say(f"{unit.source}, shard {unit.name}: {outcome.reason}; it is tried again")
@@ -428,6 +441,16 @@ def _loop(units: "Ahead", first: Unit, pool: Pool, results: Results, task: Batch
             for reason in outcome.told:
                 progress.complain(reason)
         progress.tick()
+    return progress.texts, time.monotonic() - began
+
+
+def _hand_out(pool: Pool, again: deque[Unit], units: "Ahead") -> int:
+    """Gives shards to all workers that are free, those that are tried again first, and says how many."""
+    given = 0
+    while pool.free() and (unit := again.popleft() if again else units.next(0.0)) is not None:
+        pool.give(unit)
+        given += 1
+    return given
 
 
 class Ahead:
@@ -478,7 +501,7 @@ class Ahead:
 
 
 class Progress:
-    """Shows how far a run is: a bar on a terminal, a line now and then elsewhere."""
+    """Shows how far a run is: a bar on a terminal, a line now and then elsewhere. texts: scored in this run."""
 
     def __init__(self, size: int, results: Results, say: Callable[[str], None], stream: IO[str] | None = None) -> None:
         self._stream = stream or sys.stderr
@@ -487,7 +510,7 @@ class Progress:
         self._done = min(sum(r["size"] for r in results.done.values()), self._size)
         self._start = self._last = time.monotonic()
         self._begun = self._done
-        self._texts = self._complaints = 0
+        self.texts = self._complaints = 0
         self._bar: Any = None
 
     def __enter__(self) -> "Progress":
@@ -518,10 +541,10 @@ class Progress:
 
     def add(self, unit: Unit, result: Result) -> None:
         """A shard is done."""
-        self._texts += result.counts["texts"]
+        self.texts += result.counts["texts"]
         self._done = min(self._done + unit.size, self._size)
         if self._bar is not None:
-            self._bar.set_description_str(f"{self._texts:,} texts, {self._rate():,.0f}/s ", refresh=False)
+            self._bar.set_description_str(f"{self.texts:,} texts, {self._rate():,.0f}/s ", refresh=False)
             self._bar.update(self._done - self._bar.n)
 
     def tick(self) -> None:
@@ -533,17 +556,17 @@ class Progress:
 
     def line(self) -> str:
         """How far it is, in words."""
-        if not self._texts:
+        if not self.texts:
             return "no shard is done yet; the workers open the model or wait for a free machine"
         gone = self._done - self._begun
         left = (self._size - self._done) * (time.monotonic() - self._start) / gone if gone else None
         return (
-            f"{self._texts:,} texts, {self._rate():,.0f} a second, {100 * self._done / self._size:.0f} % of the input"
+            f"{self.texts:,} texts, {self._rate():,.0f} a second, {100 * self._done / self._size:.0f} % of the input"
             f"{f', about {_duration(left)} left' if left is not None else ''}"
         )
 
     def _rate(self) -> float:
-        return self._texts / max(time.monotonic() - self._start, 1e-3)
+        return self.texts / max(time.monotonic() - self._start, 1e-3)
 
 
 def _duration(seconds: float) -> str:

@@ -34,20 +34,23 @@ Row = dict[str, Any]
 
 
 def write_summary(
-    out: Path, manifest: Mapping[str, Any], sources: Sequence[Source], rows: Mapping[str, int], seconds: float
+    out: Path,
+    manifest: Mapping[str, Any],
+    sources: Sequence[Source],
+    rows: Mapping[str, int],
+    run: Mapping[str, float],
 ) -> None:
-    """Writes summary.json and summary.html of a run that is done. rows: how many each table holds."""
+    """Writes summary.json and summary.html of a run that is done.
+
+    rows: how many each table holds. run: how long it took; the only part that another run would not repeat.
+    """
     found = summarise(out, manifest, sources, rows)
     with replacing(out / "summary.json") as temporary:
-        told = {**found, "run": {"seconds": round(seconds, 1), "texts_a_second": _rate(rows, seconds)}}
+        told = json.dumps({**found, "run": run}, ensure_ascii=False, indent=1)
         # The name of a file may hold bytes that are no UTF-8.
-        temporary.write_bytes((json.dumps(told, ensure_ascii=False, indent=1) + "\n").encode("utf-8", "replace"))
+        temporary.write_bytes((told + "\n").encode("utf-8", "replace"))
     with replacing(out / "summary.html") as temporary:
         temporary.write_text(render(found), encoding="utf-8", newline="\n")
-
-
-def _rate(rows: Mapping[str, int], seconds: float) -> float:
-    return round(rows.get("texts", 0) / seconds, 1) if seconds > 0 else 0.0
 
 
 def summarise(

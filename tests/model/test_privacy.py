@@ -1,5 +1,3 @@
-import time
-
 import pytest
 
 from model.privacy import Masker, in_words, mask
@@ -85,7 +83,7 @@ def test_masking_twice_changes_nothing():
 
 
 @pytest.mark.parametrize("piece", ["1", "a.", "(", "12 ", "@", "a@", "+1 ", "a1", "DE12 ", "415-555-", "a(at)", "b."])
-def test_no_text_takes_long(piece):
-    start = time.perf_counter()
-    mask("a@" + piece * (100_000 // len(piece)))
-    assert time.perf_counter() - start < 10
+def test_long_runs_of_one_piece_are_read_to_their_end(piece):
+    # A careless pattern would take hours over them.
+    text = "a@" + piece * (100_000 // len(piece))
+    assert mask(f"{text} ann@mail.example").text.endswith("[email]")

@@ -5,7 +5,6 @@ import json
 import os
 import resource
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -452,10 +451,8 @@ def test_workers_that_cannot_open_the_model_end_the_run(tmp_path: Path) -> None:
         run([str(path)], tmp_path / "other", fake_options(load=load_other))
     with pytest.raises(InputError, match="workers end while they open the model: the worker ended with code 7"):
         run([str(path)], tmp_path / "dead", fake_options(load=load_dead))
-    started = time.monotonic()
     with pytest.raises(InputError, match="is not a model bundle"):
         run([str(path)], tmp_path / "none", Options(bundle=tmp_path))
-    assert time.monotonic() - started < 1
 
 
 @pytest.mark.slow

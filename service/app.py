@@ -1,12 +1,12 @@
 """The HTTP service: `bentoml serve service.app:Amends` or `amends serve`. See docs/http.md."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import asdict, replace
 from http import HTTPStatus
-from threading import Event
 from typing import Any, TypeVar
 
 import bentoml
@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from model.drift import DriftWatch, Reference, load_reference
 from model.moment import as_of, moment_of
 from model.privacy import KINDS, Masker
-from model.read import read, thread_from_dict
+from model.read import load_extractors, read, thread_from_dict
 from model.reading.json import thread_to_dict
 from model.scorer import Scorer, has_words
 from model.types import InputError, Sentiment, Thread
@@ -87,6 +87,7 @@ class Amends:
         self._store_threads = ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="store")
         self.jobs = self._job_runner()
         self.jobs.start()
+        threading.Thread(target=load_extractors, name="extractors", daemon=True).start()
 
     def load_scorer(self, settings: Settings) -> Scorer:
         """The scorer of this worker. Threads come from requests, so that one call keeps to one."""
@@ -207,13 +208,13 @@ class Amends:
         """
         return self._about
 
-    async def _in_thread(self, work: Callable[[Event], T]) -> T:
+    async def _in_thread(self, work: Callable[[threading.Event], T]) -> T:
         """Runs work(gone) in a scoring thread; `gone` is set once nobody waits for the result any more.
 
         A thread can't be killed: work that was given up keeps its thread until it next looks at `gone`, so that
         there are never more threads at work than were set.
         """
-        gone = Event()
+        gone = threading.Event()
         note(bundle=self.scorer.info.version)
         # The thread sees the same context, so that it can add to the log line of the request.
         context = copy_context()
@@ -237,14 +238,14 @@ class Amends:
         times = {"lease_seconds": settings.job_lease_seconds, "job_days": settings.job_days}
         return JobRunner(self.store, self._job_item, self.metrics, **times, feedback_days=settings.feedback_days)
 
-    def _job_item(self, item: str, gone: Event) -> dict[str, Any]:
+    def _job_item(self, item: str, gone: threading.Event) -> dict[str, Any]:
         # The same bundle, but its encoder lets requests go first.
         encoder = GivesWay(self.scorer.bundle.encoder, lambda: self._cores.give_way(gone))
         scorer = Scorer(replace(self.scorer.bundle, encoder=encoder))
         with self._cores.spare(gone):
             return {"reports": self._score(ScoreRequest.model_validate_json(item), gone, scorer).reports}
 
-    def _score(self, request: ScoreRequest, gone: Event, scorer: Scorer) -> ScoreResponse:
+    def _score(self, request: ScoreRequest, gone: threading.Event, scorer: Scorer) -> ScoreResponse:
         reports: list[dict[str, Any]] = []
         moment = moment_of(request.as_of) if request.as_of is not None else None
         for given in self._threads_of(request):
@@ -329,7 +330,7 @@ class Amends:
         encodings = self.scorer.bundle.tokenizer.encode_batch(texts, add_special_tokens=False)
         self.metrics.drift([np.asarray(encoding.ids, dtype=np.int64) for encoding in encodings], labels)
 
-    def _loyalty(self, cases: Sequence[Any], gone: Event) -> LoyaltyResponse:
+    def _loyalty(self, cases: Sequence[Any], gone: threading.Event) -> LoyaltyResponse:
         results: list[CaseEstimate | Failure] = []
         for i, case in enumerate(cases):
             _stop_if(gone)
@@ -353,7 +354,7 @@ class Amends:
         problem = to_api_error(error).problem
         return masked(problem) if self.settings.mask_personal_data else problem
 
-    def _sentiment(self, request: SentimentRequest, gone: Event) -> SentimentResponse:
+    def _sentiment(self, request: SentimentRequest, gone: threading.Event) -> SentimentResponse:
         texts, targets = request.texts, request.targets or [None] * len(request.texts)
         results = [_unscorable(i, *pair) for i, pair in enumerate(zip(texts, targets, strict=True))]
         masker = Masker() if self.settings.mask_personal_data else None
@@ -379,13 +380,13 @@ class Amends:
         )
 
 
-def _traced(work: Callable[[Event], T], gone: Event) -> T:
+def _traced(work: Callable[[threading.Event], T], gone: threading.Event) -> T:
     """Runs work in a span of its own, so that a trace tells the wait for a thread from the work."""
     with trace.get_tracer("amends").start_as_current_span("work"):
         return work(gone)
 
 
-def _stop_if(gone: Event) -> None:
+def _stop_if(gone: threading.Event) -> None:
     if gone.is_set():
         raise TimeoutError("nobody waits for this result any more")
 

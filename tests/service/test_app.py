@@ -342,7 +342,7 @@ def test_model_of_a_bundle_with_few_figures(tmp_path, figures, expected):
     path.write_text(json.dumps(figures or {}))
     files = {"figures.json": file_digest(path) if figures is not None else "0" * 64}
     (tmp_path / "bundle.json").write_text(json.dumps({"version": "2", "base": "own", "files": files}))
-    answer = about(BundleInfo("2", bundle_digest(files)), Settings(bundle=tmp_path))
+    answer = about(BundleInfo("2", bundle_digest(files)), Settings(), tmp_path)
     assert (answer.base, answer.created, answer.figures) == ("own", None, expected)
 
 

@@ -26,13 +26,13 @@ from model.bundle import RELEASED, SERVED, bundle_digest, file_digest, manifest,
 from model.drift import FILE as REFERENCE
 from model.types import InputError
 from service.files import check_output
+from service.settings import CHAMPION
 
 Label = Literal["champion", "challenger", "retired"]
 
 NAME: Final = "amends"
 OURS: Final = "released"
 """The version that comes with the package; it is no part of the store and always there."""
-CHAMPION: Final = "champion"
 PREFIX: Final = "models:"
 VERSION_DIGITS: Final = 12
 ARCHIVES: Final = {
@@ -356,21 +356,23 @@ class Registry:
             yield
 
 
-def default_home() -> Path:
-    """Where versions are kept: AMENDS_MODELS, else BENTOML_HOME, else BentoML's own place."""
-    set_to = os.environ.get("AMENDS_MODELS") or os.environ.get("BENTOML_HOME")
+def default_home(env: Mapping[str, str] | None = None) -> Path:
+    """Where versions are kept: AMENDS_MODELS, else BENTOML_HOME, else BentoML's own place. env: the process's own."""
+    env = os.environ if env is None else env
+    set_to = env.get("AMENDS_MODELS") or env.get("BENTOML_HOME")
     return Path(set_to) if set_to else Path.home() / "bentoml"
 
 
-def bundle_folder(choice: Path | None, registry: Registry | None = None) -> Path | None:
-    """The folder that a setting or option names: a folder, `released`, `champion` or `models:VERSION`.
+def is_version(choice: str) -> bool:
+    """Whether a setting or option names a version: `released`, `champion` or `models:VERSION`; else it is a folder."""
+    return choice in (OURS, CHAMPION) or choice.startswith(PREFIX)
 
-    None stays None. Raises InputError where there is no such version.
-    """
-    text = str(choice)
-    if choice is None or not (text in (OURS, CHAMPION) or text.startswith(PREFIX)):
+
+def bundle_folder(choice: Path | None, registry: Registry | None = None) -> Path | None:
+    """The folder that a setting or option names. None stays None. Raises InputError where there is no such version."""
+    if choice is None or not is_version(str(choice)):
         return choice
-    return (registry or Registry()).folder(text.removeprefix(PREFIX))
+    return (registry or Registry()).folder(str(choice).removeprefix(PREFIX))
 
 
 def _label(name: str, state: State, stored: str) -> Label:

@@ -64,7 +64,7 @@ def bentoml_config(**options: object) -> str:
 
 def app_of(scorer: Scorer) -> Starlette:
     class Fake(Amends.inner):
-        def load_scorer(self, settings: Settings) -> Scorer:
+        def load_scorer(self, folder: Path) -> Scorer:
             return scorer
 
     return served(Fake).to_asgi()
@@ -266,7 +266,7 @@ def test_what_was_scored_is_counted():
     workers = []
 
     class Fake(Amends.inner):
-        def load_scorer(self, settings: Settings) -> Scorer:
+        def load_scorer(self, folder: Path) -> Scorer:
             workers.append(self)
             return fake_scorer()
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,11 +127,12 @@ def fake_scorer() -> Scorer:
     return Scorer(fake_bundle())
 
 
-def bundle_files(folder: Path, word: str) -> Path:
+def bundle_files(folder: Path, word: str, figures: dict[str, Any] | None = None) -> Path:
     """A folder with right digests whose files hold a word each: enough for whoever keeps bundles and opens none."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (*SERVED, "figures.json"):
-        (folder / name).write_text(json.dumps({"word": word}))
-    files = {name: file_digest(folder / name) for name in (*SERVED, "figures.json")}
+    contents: dict[str, Any] = {name: {"word": word} for name in SERVED} | {"figures.json": figures or {}}
+    for name, content in contents.items():
+        (folder / name).write_text(json.dumps(content))
+    files = {name: file_digest(folder / name) for name in contents}
     (folder / "bundle.json").write_text(json.dumps({"version": word, "created": "2026-01-31", "files": files}))
     return folder

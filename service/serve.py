@@ -11,7 +11,7 @@ from model.bundle import RELEASED, verified
 from model.types import InputError
 from service import tracing
 from service.registry import Registry, bundle_folder, default_home, is_version
-from service.settings import CHAMPION, Settings, default_state
+from service.settings import CHAMPION, Settings
 from service.store import Store, absolute_url, open_store
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -74,7 +74,7 @@ def prepare_store(settings: Settings) -> None:
 def opened_store(settings: Settings) -> Store:
     """The store of the settings. Raises InputError where it can't be opened."""
     if settings.database_url is None:
-        _make_state_folder(settings.state or default_state())
+        _make_state_folder(settings.state_folder)
     return open_store(settings.database)
 
 

@@ -113,7 +113,7 @@ def _macro_f1_of(confusion: Floats) -> Floats:
 def gain_interval(
     truth: Ints, before: Ints, after: Ints, seed: int = 7, level: float = 95
 ) -> tuple[float, float, float]:
-    """Gain of macro F1 and its interval of `level` per cent: paired bootstrap, both predictions over the same samples."""
+    """Gain of macro F1 and its interval of `level` per cent: paired bootstrap, both over the same samples."""
     rows = np.random.default_rng(seed).integers(0, len(truth), (RESAMPLES, len(truth)))
     gains = _macro_f1_of(_confusions(truth, after, rows)) - _macro_f1_of(_confusions(truth, before, rows))
     low, high = np.percentile(gains, [50 - level / 2, 50 + level / 2])
@@ -164,8 +164,8 @@ def not_worse(name: str, what: str, truth: Ints, before: Ints, after: Ints, tole
     """
     change, low, high = gain_interval(truth, before, after, level=80)
     one, other = macro_f1(truth, before), macro_f1(truth, after)
-    words = f"{what} {one:.3f} → {other:.3f}, {change:+.3f} [{low:+.3f}, {high:+.3f}] "
-        f"(must not surely fall by {tolerance:g})"
+    moved = f"{change:+.3f} [{low:+.3f}, {high:+.3f}]"
+    words = f"{what} {one:.3f} → {other:.3f}, {moved} (must not surely fall by {tolerance:g})"
     return Check(name, high >= -tolerance, words, one, other, one - tolerance)
 
 

@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 Vectors = NDArray[np.float32]
 Special = tuple[int, int, int]
 
-PULLS = (1.0, 0.1, 0.01, 0.001)
+PULLS = (30.0, 10.0, 3.0, 1.0, 0.3)
 """How strongly a head is pulled to the champion's, relative to the size of the features; the strongest first."""
 MIXTURES = (1.0, 0.75, 0.5, 0.25)
 """Shares of the challenger in the mean of its weights and the champion's."""
@@ -48,10 +48,10 @@ class Recipe:
     head_rate: float = 2e-4
     decay: float = 0.9
     replay: float = 0.5
-    keep: float = 1.0
+    keep: float = 5.0
     smoothing: float = 0.05
     tokens: int = 700
-    most_tokens: int = 128
+    most_tokens: int = 96
     seed: int = 7
 
 

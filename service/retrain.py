@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 FEEDBACK: Final = "feedback"
 UNITS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 PAGE: Final = "report.html"
+PROGRESS: Final = "progress.json"
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +47,7 @@ def options(parser: argparse.ArgumentParser) -> None:
         help="folder of the run and its report; the same command goes on where it stopped (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument("--bundle", type=Path, metavar="FOLDER", help="model to start from (default: the champion)")
+    parser.add_argument("--no-promote", action="store_true", help="keep it as a challenger, even where it is better")
     parser.add_argument("--home", type=Path, metavar="DIR", help="where versions are kept (default: docs/models.md)")
     parser.add_argument("--database", metavar="URL", help="of the feedback (default: that of the server's settings)")
     parser.add_argument("--strict", action="store_true", help="refuse all examples where one can't be used")
@@ -67,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--force needs a reason", code="bad_option", field="force", got="none", expected="a reason")
     registry = Registry(args.home)
     champion = args.bundle or registry.folder(CHAMPION)
-    with needed(), feedback(args.sources, args.database) as sources, shown() as progress:
+    with needed(), feedback(args.sources, args.database) as sources, shown(args.out / PROGRESS) as progress:
         from training.retrain import retrain
 
         done = retrain(
@@ -83,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
             progress=progress,
         )
     if done.folder is not None:
-        done.report["registered"] = registered(registry, done.folder, done.report)
+        done.report["registered"] = registered(registry, done.folder, done.report, promote=not args.no_promote)
     with replacing(args.out / "report.json") as path:
         path.write_text(json.dumps(done.report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     with replacing(args.out / PAGE) as path:
@@ -94,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def registered(registry: Registry, folder: Path, report: dict[str, Any]) -> dict[str, Any]:
+def registered(registry: Registry, folder: Path, report: dict[str, Any], *, promote: bool = True) -> dict[str, Any]:
     """Adds the challenger to the registry and, where the decision says so, makes it the champion.
 
     It only takes the place of the champion that it was compared with: another may have been promoted meanwhile, or the
@@ -109,7 +111,7 @@ def registered(registry: Registry, folder: Path, report: dict[str, Any]) -> dict
         decision=decision,
     )
     current = bundle_digest(manifest(registry.folder(CHAMPION))["files"])
-    promoted = bool(decision["promote"]) and current == parent
+    promoted = promote and bool(decision["promote"]) and current == parent
     if promoted:
         registry.promote(version.version, reason=decision["forced"] or "passed every check of retraining")
     return {"version": version.version, "promoted": promoted or current == version.digest}
@@ -149,8 +151,8 @@ def feedback(sources: Sequence[str], database: str | None) -> Iterator[list["str
 
 
 @contextmanager
-def shown() -> Iterator[Callable[[str, float], None]]:
-    """Gives a function that moves a progress bar on standard error."""
+def shown(path: Path) -> Iterator[Callable[[str, float], None]]:
+    """Gives a function that moves a progress bar on standard error, and keeps in path how far the run is."""
     from tqdm import tqdm
 
     form = "{desc:<32}{percentage:3.0f}%|{bar}| {elapsed}"
@@ -159,6 +161,8 @@ def shown() -> Iterator[Callable[[str, float], None]]:
         def move(words: str, share: float) -> None:
             bar.set_description_str(words, refresh=False)
             bar.update(max(100 * share - bar.n, 0))
+            with replacing(path) as fresh:
+                fresh.write_text(json.dumps({"step": words, "share": round(share, 3)}), encoding="utf-8")
 
         yield move
 

@@ -44,7 +44,7 @@ DOCS_PAGE = Path(__file__).parent / "docs.html"
 # The page runs scripts of this server alone; Swagger UI brings inline styles and images.
 DOCS_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
 # Paths that change what is stored: they need a write key, unless they are only read. Scoring stores nothing.
-WRITES = frozenset({"/v1/feedback", "/v1/jobs"})
+WRITES = frozenset({"/v1/feedback", "/v1/jobs", "/v1/retrain"})
 
 
 class Metrics(RunnerTrafficMetricsMiddleware):

@@ -44,10 +44,9 @@ class Reference:
     (n + 1,) and rare (5,): shares that sum to 1. length_edges (n,): upper edges of the first bins, in tokens.
     common: for each token id whether it is common; every other token is rare, and so is one that is unknown.
 
-    The others are None in references that were written before there were any. confidence (n + 1,): shares by the
-    probability of the likeliest label, cut at CONFIDENCE_EDGES. kinds (k,): shares by the nearest of centres (k, width),
-    among mean token states. rarity: for each token id -8 log2 of its share of all tokens, NEVER for one that was not
-    seen.
+    The others are None in references that were written before there were any. confidence (7,): shares by the
+    probability of the likeliest label, cut at CONFIDENCE_EDGES. kinds (k,): shares by the nearest of centres
+    (k, width) among mean token states. rarity (ids,): -8 log2 of the share of all tokens, NEVER for a token that was not seen.
     """
 
     digest: str
@@ -72,7 +71,10 @@ class Reference:
         if self.confidence is not None and self.kinds is not None:
             lists |= {"confidence": self.confidence.tolist(), "kinds": self.kinds.tolist()}
         if self.centres is not None and self.rarity is not None:
-            packed |= {"centres": _packed(self.centres), "rarity": _packed(np.frombuffer(zlib.compress(self.rarity.tobytes(), 9), np.uint8))}
+            packed |= {
+                "centres": _packed(self.centres),
+                "rarity": _packed(np.frombuffer(zlib.compress(self.rarity.tobytes(), 9), np.uint8)),
+            }
         return json.dumps({**head, **lists, **packed}, indent=1) + "\n"
 
     @classmethod

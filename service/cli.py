@@ -71,6 +71,8 @@ def parser() -> argparse.ArgumentParser:
     _predict_options(commands.add_parser("predict", help="score every text of a table"))
     _batch_options(commands.add_parser("batch", help="score any amount of files, and go on where it stopped"))
     _evaluate_options(commands.add_parser("evaluate", help="measure the model on labelled data"))
+    _review_options(commands.add_parser("review", help="labels that look wrong, and texts whose label would teach"))
+    _drift_options(commands.add_parser("drift", help="whether texts still look like those of the training"))
     _serve_options(commands.add_parser("serve", help="answer over HTTP"))
     _feedback_options(commands.add_parser("feedback", help="what people told the server they know better"))
     return top
@@ -189,6 +191,18 @@ def _evaluate_options(options: argparse.ArgumentParser) -> None:
     _bundle_options(options)
 
 
+def _review_options(parser: argparse.ArgumentParser) -> None:
+    from service.review import options
+
+    options(parser)
+
+
+def _drift_options(parser: argparse.ArgumentParser) -> None:
+    from service.drift import options
+
+    options(parser)
+
+
 def _serve_options(options: argparse.ArgumentParser) -> None:
     options.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     options.add_argument("--port", type=_port, default=3000, help="default: %(default)s")
@@ -261,6 +275,14 @@ def _run(args: argparse.Namespace, load: Load) -> int:
         return _batch(args, load)
     if args.command == "evaluate":
         return _evaluate(args, load)
+    if args.command == "review":
+        from service.review import run
+
+        return run(args, load)
+    if args.command == "drift":
+        from service.drift import run as run_drift
+
+        return run_drift(args, load)
     if args.command == "serve":
         return _serve(args)
     if args.command == "feedback":

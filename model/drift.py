@@ -46,7 +46,7 @@ class Reference:
 
     The others are None in references that were written before there were any. confidence (7,): shares by the
     probability of the likeliest label, cut at CONFIDENCE_EDGES. kinds (k,): shares by the nearest of centres
-    (k, width) among mean token states. rarity (ids,): -8 log2 of the share of all tokens, NEVER for a token that was not seen.
+    (k, width) among mean token states. rarity (ids,): -8 log2 of a token's share of all, NEVER where it was not seen.
     """
 
     digest: str

@@ -143,15 +143,24 @@ def fitted(seen: Observed, weight: Floats | None = None) -> Move:
         return Move()
     weights = np.ones(len(seen.z)) if weight is None else weight
 
-    def objective(parameters: Floats) -> float:
+    def objective(parameters: Floats) -> tuple[float, Floats]:
         intercept, log_slope = parameters
-        losses = log_losses(chances(seen, Move(intercept, float(np.exp(log_slope)))), seen.good)
-        penalty = (intercept / INTERCEPT_SD) ** 2 + (log_slope / SLOPE_SD) ** 2
-        return float(weights @ losses + penalty / 2)
+        move = Move(intercept, float(np.exp(log_slope)))
+        off = parameters / np.asarray([INTERCEPT_SD, SLOPE_SD]) ** 2
+        loss, error = _loss(move(seen.z), seen, weights)
+        gradient = np.asarray([error.sum(), move.slope * float(error @ seen.z)])
+        return loss + float(off @ parameters) / 2, gradient + off
 
     steepest = float(np.log(STEEPEST))
-    found = minimize(objective, np.zeros(2), bounds=[(-5.0, 5.0), (-steepest, steepest)], method="L-BFGS-B").x
+    found = minimize(objective, np.zeros(2), jac=True, bounds=[(-5.0, 5.0), (-steepest, steepest)], method="L-BFGS-B").x
     return Move(float(found[0]), float(np.exp(found[1])))
+
+
+def _loss(z: Floats, seen: Observed, weight: Floats) -> tuple[float, Floats]:
+    """Weighted log loss and its derivative by z, (n,)."""
+    p = sigmoid(log_odds(z, seen.half))
+    steep = sigmoid(z + seen.half) + sigmoid(seen.half - z)
+    return float(weight @ log_losses(p, seen.good)), weight * (p - seen.good) * steep
 
 
 def resampled(seen: Observed, draws: int, seed: int = 7) -> list[Move]:
@@ -203,12 +212,8 @@ def refitted(matrix: Floats, names: Sequence[str], seen: Observed, weight: Float
     bounds = [(0.0 if SIGNS.get(k, 0) > 0 else None, 0.0 if SIGNS.get(k, 0) < 0 else None) for k in names]
 
     def objective(p: Floats) -> tuple[float, Floats]:
-        z = x @ p[:n] - p[n]
-        odds = log_odds(z, seen.half)
-        slope = sigmoid(z + seen.half) + sigmoid(seen.half - z)
-        error = weights * (sigmoid(odds) - seen.good) * slope
+        loss, error = _loss(x @ p[:n] - p[n], seen, weights)
         off, away = (p[:n] - prior) / WEIGHT_SD**2, (p[n] - centre) / INTERCEPT_SD**2
-        loss = float(weights @ log_losses(sigmoid(odds), seen.good))
         penalty = 0.5 * float(off @ (p[:n] - prior) + away * (p[n] - centre))
         return loss + penalty, np.concatenate([x.T @ error + off, [-error.sum() + away]])
 

@@ -270,7 +270,7 @@ def test_few_outcomes_never_touch_the_weights():
 
 
 def test_a_bundle_is_rewritten_with_another_loyalty_head_and_the_rest_as_it_was(released, tmp_path):
-    before = released
+    before = released.bundle
     full = before.loyalty.full
     moved = recalibrate.moved(full.repurchase, [Move(0.5, 1.2)] * len(full.repurchase))
     head = replace(before.loyalty, full=recalibrate.with_heads(full, {"repurchase": moved}))

@@ -71,6 +71,7 @@ def parser() -> argparse.ArgumentParser:
     _predict_options(commands.add_parser("predict", help="score every text of a table"))
     _batch_options(commands.add_parser("batch", help="score any amount of files, and go on where it stopped"))
     _evaluate_options(commands.add_parser("evaluate", help="measure the model on labelled data"))
+    _retrain_options(commands.add_parser("retrain", help="learn from labelled examples, and say whether it is better"))
     _serve_options(commands.add_parser("serve", help="answer over HTTP"))
     _feedback_options(commands.add_parser("feedback", help="what people told the server they know better"))
     return top
@@ -189,6 +190,12 @@ def _evaluate_options(options: argparse.ArgumentParser) -> None:
     _bundle_options(options)
 
 
+def _retrain_options(parser: argparse.ArgumentParser) -> None:
+    from service.retrain import options
+
+    options(parser)
+
+
 def _serve_options(options: argparse.ArgumentParser) -> None:
     options.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     options.add_argument("--port", type=_port, default=3000, help="default: %(default)s")
@@ -261,6 +268,10 @@ def _run(args: argparse.Namespace, load: Load) -> int:
         return _batch(args, load)
     if args.command == "evaluate":
         return _evaluate(args, load)
+    if args.command == "retrain":
+        from service.retrain import run
+
+        return run(args)
     if args.command == "serve":
         return _serve(args)
     if args.command == "feedback":

@@ -57,8 +57,11 @@ class Updated:
     report: dict[str, Any]
 
 
-def update(champion: LoyaltyHead, joined: Joined, digest: str) -> Updated:
-    """The head moved to the outcomes where that pays on outcomes it was not fitted to. digest: of the champion."""
+def update(champion: LoyaltyHead, joined: Joined, digest: str, *, force: bool = False) -> Updated:
+    """The head moved to the outcomes where that pays on outcomes it was not fitted to.
+
+    digest: of the champion. force: moved wherever there are enough outcomes.
+    """
     found, counts = [], {}
     for side in SIDES:
         for head in HEADS:
@@ -68,14 +71,15 @@ def update(champion: LoyaltyHead, joined: Joined, digest: str) -> Updated:
                 found.append(_found(getattr(champion, side), side, head, seen))
     changed = champion
     for side in SIDES:
-        fit = _changed(getattr(changed, side), [f for f in found if f.side == side and f.pays])
+        fit = _changed(getattr(changed, side), [f for f in found if f.side == side and (f.pays or force)])
         if fit is not getattr(champion, side):
             fit = recalibrate.respread(fit, side, joined.pairs)
-        changed = replace(changed, **{side: fit})
+            changed = replace(changed, **{side: fit})
     checks = _checks(champion, changed, found, counts)
     report = {f"{f.side} {f.head}": f.report for f in found}
     spreads = {side: [getattr(h, side).spread for h in (champion, changed)] for side in SIDES}
-    return Updated(changed, tuple(checks), {"outcomes": joined.report(), "heads": report, "spread": spreads})
+    told = {"outcomes": joined.report(), "heads": report, "spread": spreads}
+    return Updated(changed if found else champion, tuple(checks), told)
 
 
 def _enough(good: int, bad: int) -> bool:
@@ -99,12 +103,14 @@ def _found(fit: Fit, side: Side, head: Head, seen: Observed) -> Found:
     move = recalibrate.fitted(seen)
     moves = recalibrate.resampled(seen, len(matrix) - 1)
     before = recalibrate.chances(seen)
+    kind, after = "calibration", recalibrate.held_out_chances(seen, folds)
+    changed = recalibrate.moved(matrix, [move, *moves])
     if recalibrate.refit_pays(matrix, fit.features, seen, folds):
-        kind, after = "weights", recalibrate.held_out_chances_refit(matrix, fit.features, seen, folds)
-        changed = recalibrate.refitted_rows(matrix, fit.features, seen)
-    else:
-        kind, after = "calibration", recalibrate.held_out_chances(seen, folds)
-        changed = recalibrate.moved(matrix, [move, *moves])
+        weights = recalibrate.refitted_rows(matrix, fit.features, seen)
+        # What one company's customers do is no reason to give up what many studies found.
+        if _tau(recalibrate.with_heads(fit, {head: weights})) >= _tau(fit) - TAU_TOLERANCE:
+            kind, changed = "weights", weights
+            after = recalibrate.held_out_chances_refit(matrix, fit.features, seen, folds)
     gain, low, high = paired_gain(seen, before, after)
     report = {
         "n": len(seen.good),
@@ -216,6 +222,10 @@ def signs(head: LoyaltyHead) -> Check:
     return Check("signs", not wrong, words, challenger=float(len(wrong)), limit=0.0)
 
 
+def _tau(fit: Fit) -> float:
+    return float(vignettes.structured(fit)["tau"])
+
+
 def _order(champion: LoyaltyHead, changed: LoyaltyHead) -> Check:
-    before, after = (vignettes.structured(head.conduct)["tau"] for head in (champion, changed))
+    before, after = _tau(champion.conduct), _tau(changed.conduct)
     return not_worse("published findings", "Kendall's tau over published findings", before, after, TAU_TOLERANCE)

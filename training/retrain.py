@@ -35,12 +35,14 @@ from model.scorer import Scorer
 from model.segment import TokenizedText, tokenize
 from model.sentiment import SentimentHead, softmax
 from model.types import InputError
-from training import behaviour, calibrate, gate, tune
+from training import behaviour, calibrate, gate, loyalty_gate, tune
 from training.build import special_tokens
 from training.export import export
 from training.gate import Check, Decision
-from training.labels import Examples, Labelled, Rows, Task, read_examples, same_text
+from training.labels import LISTED, Examples, Labelled, Rows, Task, read_examples, same_text
 from training.network import Network
+from training.outcomes import join
+from training.rewrite import loyalty_arrays, rewritten
 
 TEXTS: Final = Path(__file__).parent / "texts"
 FOLDS: Final = 4
@@ -222,8 +224,6 @@ def retrain(
 
     Raises InputError where a source can't be read, nothing in it can be used, or `out` holds another run.
     """
-    if task != "sentiment":
-        raise InputError(f"{task} can't be retrained this way", code="bad_task", got=task, expected="sentiment")
     examples = read_examples(sources, task, strict=strict)
     checked = {str(path): _labelled_texts(path) for path in check}
     meta = manifest(champion)
@@ -237,6 +237,8 @@ def retrain(
     run = Run(out, key, budget, progress)
     bundle = load_bundle(champion)
     run.tell("reading the examples", 0.02)
+    if task == "loyalty":
+        return _loyalty(run, champion, bundle, examples, force)
     usable, left_out = _usable(examples, bundle)
     checks = gate.enough([e.label for e in usable])
     report: dict[str, Any] = {
@@ -300,6 +302,33 @@ def _finished(run: Run, folder: Path | None, decision: Decision, report: dict[st
     write_json(run.folder / "report.json", report)
     run.tell("done", 1.0)
     return Retrained(folder, decision, report)
+
+
+def _loyalty(run: Run, champion: Path, bundle: Bundle, examples: Examples, force: str | None) -> Retrained:
+    """The loyalty head from outcomes. It is fitted in seconds, so there is nothing to go on from."""
+    run.tell("joining outcomes with their predictions", 0.1)
+    joined = join(examples.used)
+    run.tell("fitting the loyalty head", 0.3)
+    found = loyalty_gate.update(bundle.loyalty, joined, bundle.info.digest, force=force is not None)
+    told = examples.report()
+    for reason, n in joined.report()["refused"].items():
+        told["dropped"][reason] = told["dropped"].get(reason, 0) + n
+    told["dropped_rows"] = [*told["dropped_rows"], *joined.report()["refused_rows"]][:LISTED]
+    report: dict[str, Any] = {
+        "task": "loyalty",
+        "champion": {"version": bundle.info.version, "digest": bundle.info.digest},
+        "challenger": None,
+        "examples": told | {"learnt_from": len(joined.pairs)},
+        "options": {"force": force},
+        "loyalty": found.report,
+    }
+    folder = None
+    if found.head is not bundle.loyalty:
+        run.tell("writing the bundle", 0.9)
+        record = {k: report[k] for k in ("task", "champion", "examples", "options", "loyalty")}
+        figures = {"loyalty": {"own_outcomes": found.report["heads"]}}
+        folder = rewritten(champion, run.folder / "bundle", loyalty_arrays(found.head), record, figures)
+    return _finished(run, folder, Decision(found.checks, _forced(found.checks, force) if folder else None), report)
 
 
 # ------------------------------------------------------------------------------------------------------------ material

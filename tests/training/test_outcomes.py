@@ -15,6 +15,7 @@ from training.labels import Rows, read_examples
 from training.loyalty import SIGNS
 from training.outcomes import Joined, Pair, Prediction, case_of, join
 from training.recalibrate import Move
+from training.retrain import retrain
 from training.rewrite import loyalty_arrays, rewritten
 
 CASE = {"probabilities": {"solved:no": 0.9, "contact:none": 0.4}, "severity": 2.0, "failure": 1.0, "valence": -0.5}
@@ -280,3 +281,47 @@ def test_a_bundle_is_rewritten_with_another_loyalty_head_and_the_rest_as_it_was(
     assert after.loyalty.full.repurchase == pytest.approx(moved, abs=1e-5)
     assert np.array_equal(after.loyalty.conduct.wom, before.loyalty.conduct.wom)
     assert np.array_equal(after.sentiment.weight, before.sentiment.weight)
+
+
+def rows_of(pairs):
+    """The stream as a service would keep it: predictions, and outcomes that came later."""
+    for n, p in enumerate(pairs):
+        case = p.prediction.case
+        said = {
+            "probabilities": dict(case.cues),
+            "severity": case.severity,
+            "failure": case.failure,
+            "tenure": case.tenure,
+            "valence": case.valence,
+        }
+        yield prediction(case_id=f"C-{n}", case=said)
+        yield outcome("bought_again" if p.good else "left", case_id=f"C-{n}")
+
+
+def test_retraining_from_outcomes_writes_a_bundle_and_a_report(released, tmp_path):
+    rng = np.random.default_rng(2)
+    fit = released.bundle.loyalty.full
+    pairs = []
+    for case in cases(300, seed=2):
+        z = vector(case, fit.features) @ fit.repurchase[0, :-2] - recalibrate.middle(fit.repurchase)[0]
+        p = sigmoid(recalibrate.log_odds(np.asarray([z - 1.5]), recalibrate.half_gap(fit.repurchase)))[0]
+        pairs.append(Pair("", "repurchase", bool(rng.random() < p), None, Prediction(None, case, {}), "case_id"))
+    done = retrain(RELEASED, [Rows("feedback", rows_of(pairs))], tmp_path, task="loyalty")
+    assert done.decision.promote, done.decision.reasons
+    assert done.report["loyalty"]["outcomes"]["joined"] == 300
+    assert done.report["loyalty"]["heads"]["full repurchase"]["intercept"][2] < 0
+    after = load_bundle(done.folder)
+    assert after.loyalty.estimate(pairs[0].prediction.case).churn > churn(released, pairs[0])
+    assert json.loads((tmp_path / "report.json").read_text())["decision"]["promote"]
+    assert json.loads((done.folder / "bundle.json").read_text())["parent"] == released.info.digest
+
+
+def churn(released, pair):
+    return released.bundle.loyalty.estimate(pair.prediction.case).churn
+
+
+def test_too_few_outcomes_write_no_bundle_and_say_why(tmp_path):
+    done = retrain(RELEASED, [Rows("feedback", [prediction(), outcome()])], tmp_path, task="loyalty")
+    assert done.folder is None
+    assert not done.decision.promote
+    assert "1 bad" in done.decision.reasons[0]

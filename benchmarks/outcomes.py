@@ -10,8 +10,8 @@ drawn    the outcome is drawn from the champion's own probability, its score mov
 labels   the outcome is what the document's author or annotator said; customers are drawn so that the odds of a good
          outcome are those of the documents times a known factor, whatever the text says (as in a case-control study)
 
-What is measured, is measured on documents that the stream does not hold. Writes outcomes.json beside this file: figures,
-no text.
+What is measured, is measured on documents that the stream does not hold. Writes outcomes.json beside this file:
+figures, no text.
 """
 
 import argparse
@@ -41,12 +41,11 @@ FILES: Final = ("conduct/validation.jsonl", "loyalty/recommend_validation.parque
 REVIEWS: Final = 300
 WEEKS: Final = 26
 FED: Final = (0, 2, 4, 6, 8, 12, 16, 20, 26, 32, 40)
-JUDGED: Final = (8, 16, 40)
+JUDGED: Final = (8, 40)
 CUSTOMERS: Final = 800
 SEEN: Final = 0.6
 DELAY_WEEKS: Final = 6.0
-SEEDS: Final = 20
-JUDGED_SEEDS: Final = 10
+SEEDS: Final = 12
 EVALUATED: Final = 4000
 
 Floats = NDArray[np.float64]
@@ -129,7 +128,7 @@ def standing(fit: Fit, head: Head, cases: list[CaseFeatures]) -> Floats:
 def drawn(
     stream: Stream, fit: Fit, pool: list[Document], n: int, rng: np.random.Generator
 ) -> tuple[list[CaseFeatures], NDArray[np.bool_]]:
-    """n customers of the company and what becomes of each."""
+    """As many customers of the company as n, and what becomes of each."""
     if stream.truth is not None:
         chosen = [pool[i] for i in rng.integers(0, len(pool), n)]
         z = standing(fit, stream.head, [d.case for d in chosen])
@@ -170,7 +169,7 @@ def _day(week: int) -> str:
 def one_run(stream: Stream, head: LoyaltyHead, digest: str, pool: list[Document], seed: int) -> list[dict[str, Any]]:
     """Figures of each week that is fed, from the beginning."""
     rng = np.random.default_rng([seed, STREAMS.index(stream)])
-    order = rng.permutation(len(pool))
+    order = np.random.default_rng(seed).permutation(len(pool))
     half = len(pool) // 2
     known, held = [pool[i] for i in order[:half]], [pool[i] for i in order[half:]]
     customers = rows(stream, *drawn(stream, head.full, known, CUSTOMERS, rng), rng)
@@ -198,7 +197,7 @@ def one_run(stream: Stream, head: LoyaltyHead, digest: str, pool: list[Document]
         if stream.truth is not None:
             true = sigmoid(recalibrate.log_odds(stream.truth(z), half_gap))
             figures["distance_from_truth"] = float(np.abs(p - true).mean())
-        if week in JUDGED and seed < JUDGED_SEEDS:
+        if week in JUDGED:
             figures |= _judged(head, sent, digest)
         found.append({"week": week, **figures})
     return found
@@ -206,10 +205,12 @@ def one_run(stream: Stream, head: LoyaltyHead, digest: str, pool: list[Document]
 
 def _judged(head: LoyaltyHead, sent: list[Any], digest: str) -> dict[str, Any]:
     updated = loyalty_gate.update(head, join(read_examples([Rows("feedback", sent)], "loyalty").used), digest)
-    kinds = [h["changed"] for name, h in updated.report["heads"].items() if name.startswith("full")]
+    changed = {name: h["changed"] for name, h in updated.report["heads"].items() if h["changed"]}
     return {
-        "promoted": float(all(c.passed for c in updated.checks)),
-        "weights_refitted": float("weights" in kinds),
+        "share_promoted": float(all(c.passed for c in updated.checks)),
+        "share_full_changed": float(any(name.startswith("full") for name in changed)),
+        "share_conduct_changed": float(any(name.startswith("conduct") for name in changed)),
+        "share_weights_refitted": float("weights" in changed.values()),
     }
 
 
@@ -221,11 +222,16 @@ def summary(runs: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
         for name in [k for k in together[0] if k != "week"]:
             values = [found[name] for found in together if name in found]
             low, high = np.percentile(values, [2.5, 97.5])
-            alone = name in ("promoted", "weights_refitted")
-            figures = [np.mean(values)] if alone else [np.mean(values), low, high]
-            week[name] = [round(float(v), 4) for v in figures]
+            figures = [round(float(v), 4) for v in (np.mean(values), low, high)]
+            week[name] = figures[0] if name.startswith("share") else figures
         weeks.append(week)
     return weeks
+
+
+def added(told: list[list[dict[str, Any]]], runs: list[list[dict[str, Any]]]) -> list[float]:
+    """What the last week adds to the mean log-odds, over what the stream as told adds: mean and percentiles."""
+    differences = [b[-1]["moved_log_odds"] - a[-1]["moved_log_odds"] for a, b in zip(told, runs, strict=True)]
+    return [round(float(v), 4) for v in (np.mean(differences), *np.percentile(differences, [2.5, 97.5]))]
 
 
 def in_the_long_run(stream: Stream, fit: Fit, pool: list[Document]) -> Move:
@@ -248,7 +254,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--cache", type=Path, help="file that keeps what was read in the documents")
     args = parser.parse_args(argv)
     bundle, pool = load_bundle(), documents(args.data, args.cache)
-    found = {}
+    found: dict[str, Any] = {}
+    told: dict[Head, list[list[dict[str, Any]]]] = {}
     for stream in STREAMS:
         runs = [one_run(stream, bundle.loyalty, bundle.info.digest, pool, seed) for seed in range(SEEDS)]
         truth = in_the_long_run(stream, bundle.loyalty.full, pool)
@@ -259,8 +266,11 @@ def main(argv: list[str] | None = None) -> None:
             "documents": len(pool) if stream.truth else sum(getattr(d, stream.head) >= 0 for d in pool),
             "weeks": summary(runs),
         }
+        if stream.truth is None:
+            told.setdefault(stream.head, runs)
+            found[stream.name]["added_log_odds_found"] = added(told[stream.head], runs)
         last = found[stream.name]["weeks"][-1]
-        print(stream.name, {k: last[k] for k in ("outcomes", "intercept", "slope", "ece", "promoted")}, flush=True)
+        print(stream.name, {k: v for k, v in last.items() if k != "week"}, flush=True)
     result = {
         "bundle": manifest(RELEASED)["version"],
         "digest": bundle.info.digest,
@@ -268,7 +278,6 @@ def main(argv: list[str] | None = None) -> None:
         "documents": len(pool),
         "sources": {s: sum(d.source == s for d in pool) for s in sorted({d.source for d in pool})},
         "runs": SEEDS,
-        "judged_runs": JUDGED_SEEDS,
         "streams": found,
     }
     (HERE / "outcomes.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

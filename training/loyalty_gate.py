@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
+from scipy.stats import rankdata
 
 from model.loyalty import Fit, Floats, LoyaltyHead
 from training import recalibrate, vignettes
@@ -119,8 +119,8 @@ def _found(fit: Fit, side: Side, head: Head, seen: Observed) -> Found:
         "intercept": interval_of(move.intercept, [m.intercept for m in moves]),
         "slope": interval_of(move.slope, [m.slope for m in moves]),
         "gain_log_loss": [round(v, 5) for v in (gain, low, high)],
-        "champion": figures(before, seen.good),
-        "challenger": figures(after, seen.good),
+        "champion": figures(before, seen.good, folds),
+        "challenger": figures(after, seen.good, folds),
     }
     return Found(side, head, kind, seen, before, after, changed, gain, low, high, report)
 
@@ -139,16 +139,34 @@ def paired_gain(seen: Observed, before: Floats, after: Floats) -> tuple[float, f
     return float(gains.mean()), float(low), float(high)
 
 
-def figures(p: Floats, good: Bools) -> dict[str, float]:
-    """Log loss, Brier score, calibration error over ten bins of as many outcomes, and AUC."""
+def figures(p: Floats, good: Bools, folds: NDArray[np.int64]) -> dict[str, float]:
+    """Log loss, Brier score, calibration error over ten bins of as many outcomes, and AUC within folds."""
     return {
         "log_loss": round(float(recalibrate.log_losses(p, good).mean()), 4),
         "brier": round(float(((p - good) ** 2).mean()), 4),
         "ece": round(calibration_error(p, good), 4),
-        "auc": round(float(roc_auc_score(good, p)), 4) if 0 < good.sum() < len(good) else 0.5,
+        "auc": round(auc_within(p, good, folds), 4),
         "expected": round(float(p.mean()), 4),
         "came_true": round(float(good.mean()), 4),
     }
+
+
+def auc(p: Floats, good: Bools) -> float:
+    """Share of pairs of a good and a bad outcome that p orders rightly, a tie counting half; 0.5 without a pair."""
+    many, few = int(good.sum()), int((~good).sum())
+    if not many or not few:
+        return 0.5
+    return float((rankdata(p)[good].sum() - many * (many + 1) / 2) / (many * few))
+
+
+def auc_within(p: Floats, good: Bools, folds: NDArray[np.int64]) -> float:
+    """AUC over pairs of the same fold: each fold had a fit of its own, and two fits do not compare."""
+    found, weight = [], []
+    for fold in np.unique(folds):
+        rows = folds == fold
+        found.append(auc(p[rows], good[rows]))
+        weight.append(int(good[rows].sum()) * int((~good[rows]).sum()))
+    return float(np.average(found, weights=weight)) if sum(weight) else 0.5
 
 
 # ------------------------------------------------------------------------------------------------------------- checks
@@ -194,17 +212,14 @@ def _of_found(f: Found) -> list[Check]:
 def _follows(f: Found) -> Check:
     """Whether outcomes point the way of the estimates at all: turned labels would make a good head a bad one."""
     rng = np.random.default_rng(7)
-    drawn = []
-    for rows in rng.integers(0, len(f.before), (200, len(f.before))):
-        if 0 < f.seen.good[rows].sum() < len(rows):
-            drawn.append(roc_auc_score(f.seen.good[rows], f.before[rows]))
-    high = float(np.percentile(drawn, 97.5)) if drawn else 0.5
-    auc = f.report["champion"]["auc"]
+    rows = rng.integers(0, len(f.before), (200, len(f.before)))
+    high = float(np.percentile([auc(f.before[r], f.seen.good[r]) for r in rows], 97.5))
+    found = f.report["champion"]["auc"]
     words = (
-        f"AUC of the champion on the outcomes of {f.side} {f.head} {auc:.3f}, at most {high:.3f} (at least 0.5: below "
-        "it, outcomes go against what customers told, and are more likely to be turned round than true)"
+        f"AUC of the champion on the outcomes of {f.side} {f.head} {found:.3f}, at most {high:.3f} (at least 0.5: "
+        "below it, outcomes go against what customers told, and are more likely to be turned round than true)"
     )
-    return Check(f"outcomes follow {f.side} {f.head}", high >= 0.5, words, auc, high, 0.5)
+    return Check(f"outcomes follow {f.side} {f.head}", high >= 0.5, words, found, high, 0.5)
 
 
 def signs(head: LoyaltyHead) -> Check:

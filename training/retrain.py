@@ -34,8 +34,8 @@ from model.reading.table import read_table
 from model.scorer import Scorer
 from model.segment import TokenizedText, tokenize
 from model.sentiment import SentimentHead, softmax
-from model.types import InputError
-from training import behaviour, calibrate, gate, loyalty_gate, tune
+from model.types import CaseFeatures, InputError
+from training import behaviour, calibrate, cues, gate, loyalty, loyalty_gate, tune, vignettes
 from training.build import special_tokens
 from training.export import export
 from training.gate import Check, Decision
@@ -239,6 +239,8 @@ def retrain(
     run.tell("reading the examples", 0.02)
     if task == "loyalty":
         return _loyalty(run, champion, bundle, examples, force)
+    if task == "conduct":
+        return _conduct(run, champion, bundle, examples, replay, seed, force)
     usable, left_out = _usable(examples, bundle)
     checks = gate.enough([e.label for e in usable])
     report: dict[str, Any] = {
@@ -329,6 +331,68 @@ def _loyalty(run: Run, champion: Path, bundle: Bundle, examples: Examples, force
         figures = {"loyalty": {"own_outcomes": found.report["heads"]}}
         folder = rewritten(champion, run.folder / "bundle", loyalty_arrays(found.head), record, figures)
     return _finished(run, folder, Decision(found.checks, _forced(found.checks, force) if folder else None), report)
+
+
+def _conduct(
+    run: Run, champion: Path, bundle: Bundle, examples: Examples, replay: Path | None, seed: int, force: str | None
+) -> Retrained:
+    """The cue head from what people say of single cues, on frozen states."""
+    run.tell("encoding your examples", 0.05)
+    texts = list(dict.fromkeys(e.text for e in examples.used))
+    words = [len(t.ids) > 0 for t in tokenize(texts, bundle.tokenizer, bundle.max_tokens)]
+    kept = [t for t, some in zip(texts, words, strict=True) if some]
+    used = [e for e in examples.used if e.text in set(kept)]
+    left_out = {"without words": len(examples.used) - len(used)} if len(used) < len(examples.used) else {}
+    report: dict[str, Any] = {
+        "task": "conduct",
+        "champion": {"version": bundle.info.version, "digest": bundle.info.digest},
+        "challenger": None,
+        "examples": examples.report() | {"left_out": left_out, "learnt_from": len(used)},
+        "options": {"seed": seed, "force": force},
+    }
+    user = cues.read(kept, bundle)
+    claims = cues.claims_of(used, user)
+    first = cues.enough(claims)
+    if not first.passed:
+        return _finished(run, None, Decision((first,)), report)
+    run.tell("encoding the replayed texts", 0.15)
+    learnt, watch = _cue_replay(set(kept), replay)
+    of_texts = folds(kept, ["" for _ in kept], seed)
+    found = cues.taught(bundle.conduct, user, claims, cues.read(learnt, bundle), of_texts, run.tell)
+    report["conduct"] = found.report
+    run.tell("writing the bundle", 0.8)
+    record = {k: report[k] for k in ("task", "champion", "examples", "options", "conduct")}
+    weights = {name: getattr(found.head, part) for name, part in zip(cues.ARRAYS, cues.HEAD, strict=True)}
+    heads = weights | {"cue.thresholds": found.head.thresholds}
+    folder = rewritten(
+        champion, run.folder / "bundle", heads, record, {"conduct": {"own_examples": found.report}}, weights
+    )
+    run.tell("comparing", 0.85)
+    old, new = Scorer(bundle), Scorer.load(folder)
+    agreed = _cues_agree(old, new, watch)
+    one, other = (float(vignettes.as_texts(s.bundle.loyalty.conduct, _reader(s))["tau"]) for s in (old, new))
+    checks = [
+        first,
+        *found.checks,
+        gate.at_least("agreement", "F1 of cues against the champion's on other texts", agreed, gate.LEAST_CONDUCT),
+        gate.not_worse("published findings", "Kendall's tau over published findings", one, other, cues.TAU_TOLERANCE),
+    ]
+    return _finished(run, folder, Decision(tuple(checks), _forced(checks, force)), report)
+
+
+def _cue_replay(own: set[str], replay: Path | None) -> tuple[list[str], list[str]]:
+    """Texts that are learnt beside the user's, and texts to compare champion and challenger on."""
+    given = [t for t in read_table(replay)["text"].to_pylist() if t and t.strip()] if replay else []
+    shipped = [r["text"] for r in _own("sentiment")]
+    texts = sorted({t for t in (*given[:REPLAYED], *shipped) if t not in own}, key=_hash)
+    # Short texts of our own tell few cues; the findings in our own words tell many.
+    told = [v.text for v in vignettes.VIGNETTES]
+    many = cues.REPLAYED + cues.WATCHED
+    return [*texts[: cues.REPLAYED], *told], texts[cues.REPLAYED : many]
+
+
+def _reader(scorer: Scorer) -> Callable[[Sequence[str]], list[CaseFeatures]]:
+    return lambda texts: [m.features for m in loyalty.read_masked(scorer, texts)]
 
 
 # ------------------------------------------------------------------------------------------------------------ material

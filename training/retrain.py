@@ -285,19 +285,19 @@ def _trained(
     run.tell("fitting the head", 0.15)
     pulls, head_way = _head_way(run, m)
     report["head"] = {"pull": pulls[-1], **_way_figures(head_way, m)}
-    network = _network(champion, m.head)
+    halves = _halves(champion, m)
     way, weights = head_way, None
-    if network is not None:
-        found = _encoder_way(run, m, network, head_way, report)
+    if halves is not None:
+        found = _encoder_way(run, m, halves, head_way, report)
         if found is not None:
             way, weights = found
     run.tell("mixing with the champion", 0.72)
-    chosen = _chosen(m, way, pulls[-1], network, weights)
+    chosen = _chosen(m, way, pulls[-1], halves, weights)
     if chosen is None and weights is not None:
         way, weights = head_way, None
-        chosen = _chosen(m, way, pulls[-1], network, None)
+        chosen = _chosen(m, way, pulls[-1], halves, None)
     # Where no share leaves the old skills as they are, the smallest is shown to the gate, which will say so.
-    chosen = chosen or _mixture(m, way, min(way.logits), pulls[-1], network, weights)
+    chosen = chosen or _mixture(m, way, min(way.logits), pulls[-1], halves, weights)
     report["mixing"] = {"share": chosen.share, "encoder_moved": chosen.network is not None}
     run.tell("writing the bundle", 0.78)
     folder = _bundle_of(run, champion, m, chosen, report)
@@ -484,14 +484,15 @@ def _way_figures(way: Tuned, m: Material) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------------------------- encoder
 
 
-def _network(champion: Path, head: SentimentHead) -> Network | None:
+def _halves(champion: Path, m: Material) -> tune.Halves | None:
     """The champion in floats; None where its bundle was stored without them."""
     if not (champion / "weights.safetensors").is_file():
         return None
     network = Network(str(champion))
     network.load_state_dict({k: v.float() for k, v in load_torch(champion / "weights.safetensors").items()})
-    tune.set_head(network, head)
-    return network.eval()
+    tune.set_head(network, m.head)
+    recipe = tune.Recipe()
+    return tune.Halves(network.eval(), _special(m.bundle), recipe.layers, recipe.most_tokens)
 
 
 def _special(bundle: Bundle) -> tune.Special:
@@ -500,23 +501,23 @@ def _special(bundle: Bundle) -> tune.Special:
 
 
 def _encoder_way(
-    run: Run, m: Material, network: Network, heads: Tuned, report: dict[str, Any]
+    run: Run, m: Material, halves: tune.Halves, heads: Tuned, report: dict[str, Any]
 ) -> tuple[Tuned, Arrays] | None:
     """What tuned encoders say of examples that they have not learnt from, and the weights of one; None: no gain."""
     try:
-        return _tuned_encoder(run, m, network, heads, report)
+        return _tuned_encoder(run, m, halves, heads, report)
     except tune.OutOfTimeError:
         report["encoder"] = report.get("encoder", {}) | {"used": False, "why": "the budget does not allow it"}
         return None
 
 
 def _tuned_encoder(
-    run: Run, m: Material, network: Network, heads: Tuned, report: dict[str, Any]
+    run: Run, m: Material, halves: tune.Halves, heads: Tuned, report: dict[str, Any]
 ) -> tuple[Tuned, Arrays] | None:
     many = len(m.folds) >= MANY
     took = time.monotonic()
     # Few examples are learnt twice at least: without one fold, to see whether it pays, and all together.
-    first = _fold(run, m, network, 0, run.left / (1 if many else 2.5), (0.17, 0.7 if many else 0.3))
+    first = _fold(run, m, halves, 0, run.left / (1 if many else 2.5), (0.17, 0.7 if many else 0.3))
     took = time.monotonic() - took
     report["encoder"] = _way_figures(first, m)
     if not _pays(first, heads, m, 1 - PAYS if many else HOPELESS):
@@ -529,14 +530,14 @@ def _tuned_encoder(
     for fold in range(1, FOLDS):
         if run.left < took * (FOLDS - fold + 1.5):
             break
-        parts.append(_fold(run, m, network, fold, run.left / 2, (0.2 + 0.1 * fold, 0.3 + 0.1 * fold)))
+        parts.append(_fold(run, m, halves, fold, run.left / 2, (0.2 + 0.1 * fold, 0.3 + 0.1 * fold)))
     way = _joined(parts)
     report["encoder"] = _way_figures(way, m)
     if not _pays(way, heads, m):
         report["encoder"] |= {"used": False, "why": "it is no better than the head alone on examples left out"}
         return None
     head = _fit(m, np.arange(len(m.folds)), START)
-    weights = run.arrays("all", lambda: _learn(run, m, network, head, m.folds >= 0, "all", run.left, (0.6, 0.7)))
+    weights = run.arrays("all", lambda: _learn(run, m, halves, head, m.folds >= 0, "all", run.left, (0.6, 0.7)))
     report["encoder"] |= {"used": True, "why": "it is better than the head alone on examples left out"}
     return way, weights
 
@@ -555,7 +556,7 @@ def _pays(way: Tuned, heads: Tuned, m: Material, most: float = 1 - PAYS) -> bool
 def _fold(
     run: Run,
     m: Material,
-    network: Network,
+    halves: tune.Halves,
     fold: int,
     seconds: float,
     span: tuple[float, float],
@@ -564,11 +565,11 @@ def _fold(
 
     def make() -> Arrays:
         head = _fit(m, np.flatnonzero(m.folds != fold), START)
-        learnt = _learn(run, m, network, head, m.folds != fold, f"fold-{fold}", seconds, span)
+        learnt = _learn(run, m, halves, head, m.folds != fold, f"fold-{fold}", seconds, span)
         held = m.user.part(rows).tokens
         for share in tune.MIXTURES:
-            mixture = tune.mixed(network, tune.with_weights(network, learnt), share)
-            found = tune.vectors(held, tune.NetworkEncoder(mixture, _special(m.bundle)))
+            mixture = tune.mixed(halves.champion, tune.with_weights(halves.champion, learnt), share)
+            found = halves.vectors(mixture, held)
             learnt[f"logits {share:g}"] = tune.head_of(mixture).logits(found)
         return learnt
 
@@ -579,7 +580,7 @@ def _fold(
 def _learn(
     run: Run,
     m: Material,
-    network: Network,
+    halves: tune.Halves,
     head: SentimentHead,
     inside: NDArray[np.bool_],
     name: str,
@@ -596,9 +597,7 @@ def _learn(
         run.tell(f"tuning the encoder ({name})", span[0] + (span[1] - span[0]) * done / steps)
 
     checkpoint = run.folder / f"checkpoint-{name}"
-    student = tune.tune(
-        network, head, lesson, _special(m.bundle), tune.Recipe(), checkpoint=checkpoint, seconds=seconds, progress=show
-    )
+    student = tune.tune(halves, head, lesson, tune.Recipe(), checkpoint=checkpoint, seconds=seconds, progress=show)
     shutil.rmtree(checkpoint, ignore_errors=True)
     return {k: v.detach().numpy() for k, v in student.named_parameters() if v.requires_grad}
 
@@ -622,27 +621,25 @@ class Chosen:
     watch: NDArray[np.float32]
 
 
-def _chosen(m: Material, way: Tuned, pull: float, network: Network | None, weights: Arrays | None) -> Chosen | None:
+def _chosen(m: Material, way: Tuned, pull: float, halves: tune.Halves | None, weights: Arrays | None) -> Chosen | None:
     """The mixture that is best on the user's examples among those that leave the old skills as they are."""
-    moved = network is not None and weights is not None
-    encoder = tune.NetworkEncoder(network, _special(m.bundle)) if moved and network is not None else None
-    before = _watch_logits(m, m.head, encoder)
-    mixtures = (_mixture(m, way, share, pull, network, weights) for share in way.shares(m.user.targets))
+    moved = halves if weights is not None else None
+    before = _watch_logits(m, m.head, moved, moved.champion if moved else None)
+    mixtures = (_mixture(m, way, share, pull, moved, weights) for share in way.shares(m.user.targets))
     return next((c for c in mixtures if _keeps(m, before, (c.acceptance, c.watch))), None)
 
 
 def _mixture(
-    m: Material, way: Tuned, share: float, pull: float, network: Network | None, weights: Arrays | None
+    m: Material, way: Tuned, share: float, pull: float, halves: tune.Halves | None, weights: Arrays | None
 ) -> Chosen:
     """Champion and challenger at `share` of the way, with a temperature of its own."""
-    if network is not None and weights is not None:
-        mixture = tune.mixed(network, tune.with_weights(network, weights), share)
-        encoder = tune.NetworkEncoder(mixture, _special(m.bundle))
+    if halves is not None and weights is not None:
+        mixture = tune.mixed(halves.champion, tune.with_weights(halves.champion, weights), share)
         head = tune.head_of(mixture)
     else:
-        mixture, encoder = None, None
+        mixture, halves = None, None
         head = tune.between(m.head, _fit(m, np.arange(len(m.folds)), pull), share)
-    acceptance, watch = _watch_logits(m, head, encoder)
+    acceptance, watch = _watch_logits(m, head, halves, mixture)
     targets = np.concatenate([m.user.targets[way.rows], m.watch.targets])
     temperature = _temperature(np.concatenate([way.logits[share], watch]), targets, len(way.rows))
     probabilities = softmax(way.logits[share] / temperature).astype(np.float64)
@@ -650,14 +647,15 @@ def _mixture(
 
 
 def _watch_logits(
-    m: Material, head: SentimentHead, encoder: Encoder | None
+    m: Material, head: SentimentHead, halves: tune.Halves | None, network: Network | None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Logits of the acceptance set and of the watched texts; without an encoder the champion's vectors are read."""
-    width = m.head.weight.shape[1]
-    a, b = (
-        part.vectors if encoder is None else _vectors(part.tokens, encoder, width) for part in (m.acceptance, m.watch)
-    )
-    return head.logits(a), head.logits(b)
+    """Logits of the acceptance set and of the watched texts; without a network the champion's vectors are read."""
+    parts = (m.acceptance, m.watch)
+    if halves is None or network is None:
+        a, b = (head.logits(part.vectors) for part in parts)
+    else:
+        a, b = (head.logits(halves.vectors(network, part.tokens)) for part in parts)
+    return a, b
 
 
 def _keeps(m: Material, before: tuple[Any, Any], after: tuple[Any, Any]) -> bool:

@@ -12,10 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from model.bundle import RELEASED
+from model.bundle import bundle_digest, manifest
 from model.types import InputError
 from service.files import replacing
+from service.registry import Registry
 from service.retrain_page import render
+from service.settings import CHAMPION
 
 if TYPE_CHECKING:
     from training.labels import Rows
@@ -43,7 +45,8 @@ def options(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, default=Path("retrain"), metavar="DIR",
         help="folder of the run and its report; the same command goes on where it stopped (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--bundle", type=Path, metavar="FOLDER", help="model to start from (default: the released one)")
+    parser.add_argument("--bundle", type=Path, metavar="FOLDER", help="model to start from (default: the champion)")
+    parser.add_argument("--home", type=Path, metavar="DIR", help="where versions are kept (default: docs/models.md)")
     parser.add_argument("--database", metavar="URL", help="of the feedback (default: that of the server's settings)")
     parser.add_argument("--strict", action="store_true", help="refuse all examples where one can't be used")
     parser.add_argument("--force", metavar="REASON", help="promote whatever the gate says; the reason is recorded")
@@ -62,11 +65,13 @@ def run(args: argparse.Namespace) -> int:
     """Runs the command and returns its exit code: 0 also where the gate refuses, which is no failure."""
     if args.force is not None and not args.force.strip():
         raise InputError("--force needs a reason", code="bad_option", field="force", got="none", expected="a reason")
+    registry = Registry(args.home)
+    champion = args.bundle or registry.folder(CHAMPION)
     with needed(), feedback(args.sources, args.database) as sources, shown() as progress:
         from training.retrain import retrain
 
         done = retrain(
-            args.bundle or RELEASED,
+            champion,
             sources,
             args.out,
             task=args.task,
@@ -77,12 +82,37 @@ def run(args: argparse.Namespace) -> int:
             strict=args.strict,
             progress=progress,
         )
+    if done.folder is not None:
+        done.report["registered"] = registered(registry, done.folder, done.report)
+    with replacing(args.out / "report.json") as path:
+        path.write_text(json.dumps(done.report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     with replacing(args.out / PAGE) as path:
         path.write_text(render(done.report), encoding="utf-8", newline="\n")
     print(
         json.dumps(done.report, indent=2, ensure_ascii=False) if args.json else "\n".join(lines(done.report, args.out))
     )
     return 0
+
+
+def registered(registry: Registry, folder: Path, report: dict[str, Any]) -> dict[str, Any]:
+    """Adds the challenger to the registry and, where the decision says so, makes it the champion.
+
+    It only takes the place of the champion that it was compared with: another may have been promoted meanwhile, or the
+    run may have started from another bundle.
+    """
+    decision, parent = report["decision"], report["champion"]["digest"]
+    version = registry.add(
+        folder,
+        parent=parent,
+        figures={k: report[k] for k in ("own_examples", "sets", "behaviour") if k in report},
+        data_digest=report["examples"]["digest"],
+        decision=decision,
+    )
+    current = bundle_digest(manifest(registry.folder(CHAMPION))["files"])
+    promoted = bool(decision["promote"]) and current == parent
+    if promoted:
+        registry.promote(version.version, reason=decision["forced"] or "passed every check of retraining")
+    return {"version": version.version, "promoted": promoted or current == version.digest}
 
 
 @contextmanager
@@ -146,6 +176,9 @@ def lines(report: dict[str, Any], out: Path) -> Iterator[str]:
     yield f"report     {out / PAGE}"
     if report["challenger"]:
         yield f"bundle     {out / 'bundle'} ({report['challenger']['version']})"
+    if "registered" in report:
+        place = "champion now" if report["registered"]["promoted"] else "a challenger"
+        yield f"version    {report['registered']['version']}, {place} (amends models)"
 
 
 def verdict(report: dict[str, Any]) -> str:

@@ -10,7 +10,8 @@ from pathlib import Path
 from model.bundle import RELEASED, verified
 from model.types import InputError
 from service import tracing
-from service.settings import Settings, default_state
+from service.registry import Registry, bundle_folder, default_home, is_version
+from service.settings import CHAMPION, Settings, default_state
 from service.store import Store, absolute_url, open_store
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,12 +47,14 @@ def command(address: str, port: int, target: str = "service.app:Amends") -> list
 
 def environment(env: Mapping[str, str], port: int, workers: int | None) -> dict[str, str]:
     """The environment of the server: the caller's own, with what the server needs."""
-    changed = {"BENTOML_HOME": str(_home(env, port)), "BENTOML_DO_NOT_TRACK": "True"}
+    # The registry stays where it was: its default is the home that BentoML has outside the server.
+    models = str(default_home(env).resolve())
+    changed = {"BENTOML_HOME": str(_home(env, port)), "BENTOML_DO_NOT_TRACK": "True", "AMENDS_MODELS": models}
     if workers is not None:
         changed["AMENDS_WORKERS"] = str(workers)
     for name in ("AMENDS_BUNDLE", "AMENDS_API_KEYS_FILE", "AMENDS_STATE"):
         # BentoML changes the working directory.
-        if path := env.get(name):
+        if (path := env.get(name)) and not is_version(path):
             changed[name] = str(Path(path).resolve())
     if url := env.get("AMENDS_DATABASE_URL"):
         changed["AMENDS_DATABASE_URL"] = absolute_url(url)
@@ -60,7 +63,7 @@ def environment(env: Mapping[str, str], port: int, workers: int | None) -> dict[
 
 def check_bundle(settings: Settings) -> None:
     """Raises InputError unless the settings name a whole bundle: a worker that can't open it would restart for ever."""
-    verified(settings.bundle or RELEASED)
+    verified(bundle_folder(settings.bundle or Path(CHAMPION), Registry(settings.models)) or RELEASED)
 
 
 def prepare_store(settings: Settings) -> None:

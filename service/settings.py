@@ -15,6 +15,7 @@ from service.keys import UNITS, Key, Rate, parse_keys, parse_rate
 PREFIX = "AMENDS_"
 ORIGIN = re.compile(r"https?://[^/\s*]+")
 CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+CHAMPION = "champion"
 DATABASE_FILE = "amends.db"
 
 
@@ -24,7 +25,12 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     bundle: Path | None = Field(
-        default=None, description="Folder of the model bundle that answers; unset: the released one."
+        default=None,
+        description="What answers: `champion` or unset follows the registry (models.md), `released` and "
+        "`models:VERSION` stay with one version, a folder with that bundle.",
+    )
+    models: Path | None = Field(
+        default=None, description="Where versions of the model are kept; unset: `BENTOML_HOME`, else `~/bentoml`."
     )
     workers: int = Field(
         default=1,
@@ -84,6 +90,11 @@ class Settings(BaseModel):
     feedback_days: float = Field(
         default=0, ge=0, allow_inf_nan=False, description="Days before feedback is deleted; 0: never."
     )
+
+    @property
+    def follows_champion(self) -> bool:
+        """Whether the bundle is that of the registry's champion, and changes with it."""
+        return self.bundle is None or str(self.bundle) == CHAMPION
 
     @property
     def database(self) -> str:

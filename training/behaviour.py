@@ -113,10 +113,13 @@ def failures(test: Behaviour, read: Read) -> list[str]:
     return [_line(case, found) for case in test.cases if _fails(test, found := [read(item) for item in case])]
 
 
-def failed_counts(scorer: Scorer, suite: str = "sentiment") -> dict[str, tuple[int, int]]:
-    """(failures, cases) of each test of a suite."""
+def failed_cases(scorer: Scorer, suite: str = "sentiment") -> dict[str, list[bool]]:
+    """For each test of a suite which of its cases fail."""
     read = reader(scorer)
-    return {name: (len(failures(test, read)), len(test.cases)) for name, test in load_suite(suite).items()}
+    return {
+        name: [_fails(test, [read(item) for item in case]) for case in test.cases]
+        for name, test in load_suite(suite).items()
+    }
 
 
 def _fails(test: Behaviour, found: list[Sentiment | None]) -> bool:

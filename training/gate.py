@@ -23,7 +23,7 @@ FEWEST_OF_A_LABEL: Final = 3
 TOLERANCE: Final = 0.005
 """What macro F1 may fall, or the share of failed behaviours rise, on what the user's data does not speak of."""
 ECE_TOLERANCE: Final = 0.02
-"""What the calibration error may rise: over a few hundred texts it moves by as much by chance."""
+"""What the calibration error may rise, beside what it moves by chance."""
 LEAST_AGREEMENT: Final = 0.95
 """Share of replayed texts that must keep the champion's label; its own 8-bit rounding changes 1.4 %."""
 LEAST_CONDUCT: Final = 0.9
@@ -110,11 +110,13 @@ def _macro_f1_of(confusion: Floats) -> Floats:
     return result
 
 
-def gain_interval(truth: Ints, before: Ints, after: Ints, seed: int = 7) -> tuple[float, float, float]:
-    """Gain of macro F1 and its 95 % interval: paired bootstrap, both predictions over the same resampled examples."""
+def gain_interval(
+    truth: Ints, before: Ints, after: Ints, seed: int = 7, level: float = 95
+) -> tuple[float, float, float]:
+    """Gain of macro F1 and its interval of `level` per cent: paired bootstrap, both over the same samples."""
     rows = np.random.default_rng(seed).integers(0, len(truth), (RESAMPLES, len(truth)))
     gains = _macro_f1_of(_confusions(truth, after, rows)) - _macro_f1_of(_confusions(truth, before, rows))
-    low, high = np.percentile(gains, [2.5, 97.5])
+    low, high = np.percentile(gains, [50 - level / 2, 50 + level / 2])
     return macro_f1(truth, after) - macro_f1(truth, before), float(low), float(high)
 
 
@@ -154,23 +156,62 @@ def better(truth: Ints, before: Ints, after: Ints, seed: int = 7) -> Check:
     )
 
 
-def not_worse(name: str, what: str, before: float, after: float, tolerance: float = TOLERANCE) -> Check:
-    """Whether a figure that should be high has not fallen by more than the tolerance."""
-    passed = after >= before - tolerance - 1e-9
-    words = f"{what} {before:.3f} → {after:.3f} (may fall by {tolerance:g})"
-    return Check(name, passed, words, before, after, before - tolerance)
+def not_worse(name: str, what: str, truth: Ints, before: Ints, after: Ints, tolerance: float = TOLERANCE) -> Check:
+    """Whether macro F1 has not fallen by more than the tolerance.
+
+    A fall counts where chance does not explain it: over a few hundred texts half a point is a handful of labels. The
+    upper end of the 80 % interval of the change, from the paired bootstrap, must reach the tolerance.
+    """
+    change, low, high = gain_interval(truth, before, after, level=80)
+    one, other = macro_f1(truth, before), macro_f1(truth, after)
+    moved = f"{change:+.3f} [{low:+.3f}, {high:+.3f}]"
+    words = f"{what} {one:.3f} → {other:.3f}, {moved} (must not surely fall by {tolerance:g})"
+    return Check(name, high >= -tolerance, words, one, other, one - tolerance)
 
 
-def not_higher(name: str, what: str, before: float, after: float, tolerance: float) -> Check:
-    """Whether a figure that should be low has not risen by more than the tolerance."""
-    passed = after <= before + tolerance + 1e-9
-    words = f"{what} {before:.3f} → {after:.3f} (may rise by {tolerance:g})"
-    return Check(name, passed, words, before, after, before + tolerance)
+def fails_no_more(before: NDArray[np.bool_], after: NDArray[np.bool_], tolerance: float = TOLERANCE) -> Check:
+    """Whether the share of behavioural cases that fail has not risen by more than the tolerance, beyond chance.
+
+    before, after: which cases fail, (n,). The changes are taken for a walk with as many steps as cases have changed.
+    """
+    n = len(before)
+    rise = float(after.mean() - before.mean())
+    chance = 1.28 * float((before != after).sum()) ** 0.5 / n
+    words = (
+        f"share of {n} behavioural cases that fail {before.mean():.3f} → {after.mean():.3f}, "
+        f"{rise:+.3f} ± {chance:.3f} (must not surely rise by {tolerance:g})"
+    )
+    passed = rise - chance <= tolerance
+    return Check(
+        "behaviour", passed, words, float(before.mean()), float(after.mean()), float(before.mean()) + tolerance
+    )
+
+
+def calibrated(what: str, before: float, after: float, n: int) -> Check:
+    """Whether the calibration error over n texts has not risen by more than the tolerance.
+
+    Over n texts it moves by about half of 1 / sqrt(n) by chance.
+    """
+    limit = before + ECE_TOLERANCE + 0.5 / n**0.5
+    words = f"calibration error on {what} {before:.3f} → {after:.3f} (at most {limit:.3f} with {n} texts)"
+    return Check(f"calibration, {what}", after <= limit, words, before, after, limit)
 
 
 def at_least(name: str, what: str, found: float, limit: float) -> Check:
     """Whether a figure reaches its limit."""
     return Check(name, found >= limit, f"{what} {found:.3f} (at least {limit:g})", None, found, limit)
+
+
+def no_lower(name: str, what: str, before: float, after: float, tolerance: float) -> Check:
+    """Whether a figure that should be high has not fallen by more than the tolerance."""
+    words = f"{what} {before:.3f} → {after:.3f} (may fall by {tolerance:g})"
+    return Check(name, after >= before - tolerance - 1e-9, words, before, after, before - tolerance)
+
+
+def no_higher(name: str, what: str, before: float, after: float, tolerance: float) -> Check:
+    """Whether a figure that should be low has not risen by more than the tolerance."""
+    words = f"{what} {before:.3f} → {after:.3f} (may rise by {tolerance:g})"
+    return Check(name, after <= before + tolerance + 1e-9, words, before, after, before + tolerance)
 
 
 def contradicted(truth: Ints, probabilities: Floats) -> Ints:

@@ -11,7 +11,7 @@ from scipy.stats import rankdata
 
 from model.loyalty import Fit, Floats, LoyaltyHead
 from training import recalibrate, vignettes
-from training.gate import FEWEST, FEWEST_OF_A_LABEL, RESAMPLES, Check, not_higher, not_worse
+from training.gate import FEWEST, FEWEST_OF_A_LABEL, RESAMPLES, Check, calibrated, no_higher, no_lower
 from training.loyalty import SIGNS
 from training.loyalty_figures import calibration_error
 from training.outcomes import HEADS, Head, Joined, Side
@@ -19,7 +19,6 @@ from training.recalibrate import Bools, Observed
 
 SIDES: Final[tuple[Side, ...]] = ("full", "conduct")
 FOLDS: Final = 10
-ECE_TOLERANCE: Final = 0.02
 AUC_TOLERANCE: Final = 0.01
 TAU_TOLERANCE: Final = 0.0
 
@@ -203,9 +202,9 @@ def _of_found(f: Found) -> list[Check]:
     a, b = f.report["champion"], f.report["challenger"]
     return [
         _follows(f),
-        not_higher(f"brier {name}", f"Brier score of {name}", a["brier"], b["brier"], 0.0),
-        not_higher(f"calibration {name}", f"calibration error of {name}", a["ece"], b["ece"], ECE_TOLERANCE),
-        not_worse(f"order {name}", f"AUC of {name}", a["auc"], b["auc"], AUC_TOLERANCE),
+        no_higher(f"brier {name}", f"Brier score of {name}", a["brier"], b["brier"], 0.0),
+        calibrated(name, a["ece"], b["ece"], len(f.seen.good)),
+        no_lower(f"order {name}", f"AUC of {name}", a["auc"], b["auc"], AUC_TOLERANCE),
     ]
 
 
@@ -243,4 +242,4 @@ def _tau(fit: Fit) -> float:
 
 def _order(champion: LoyaltyHead, changed: LoyaltyHead) -> Check:
     before, after = _tau(champion.conduct), _tau(changed.conduct)
-    return not_worse("published findings", "Kendall's tau over published findings", before, after, TAU_TOLERANCE)
+    return no_lower("published findings", "Kendall's tau over published findings", before, after, TAU_TOLERANCE)

@@ -53,6 +53,10 @@ WATCHED: Final = 800
 """Replayed texts that are learnt, and those that are left out to compare champion and challenger on."""
 PAYS: Final = 0.01
 """Share of the log loss that the encoder must take off what the head alone leaves."""
+HOPELESS: Final = 1.02
+"""Log loss relative to the head's on one fold from which the others are not tried."""
+START: Final = 3.0
+"""Pull of the head that the encoder's lesson starts with: it moves on with the encoder."""
 RESERVE: Final = 90.0
 """Seconds kept for the 8-bit graph and the gate."""
 
@@ -138,19 +142,21 @@ class Run:
         self.folder, self._progress = folder, progress
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "state.json"
-        if path.is_file():
-            state = json.loads(path.read_text(encoding="utf-8"))
-            different = [name for name in key if state["key"].get(name) != key[name]]
-            if different:
-                raise InputError(
-                    f"{folder} holds another run: {', '.join(different)} changed since",
-                    code="other_run",
-                    field="out",
-                    got=", ".join(f"{name} {key[name]}" for name in different),
-                    expected="the same call as before, or an empty folder",
-                )
-        else:
-            state = {"key": key, "spent": 0.0, "notes": {}}
+        state = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        different = [name for name in key if state["key"].get(name) != key[name]] if state else []
+        if different and state and not state["finished"]:
+            raise InputError(
+                f"{folder} holds another run that is not finished: {', '.join(different)} changed since",
+                code="other_run",
+                field="out",
+                got=", ".join(f"{name} {key[name]}" for name in different),
+                expected="the same call as before, or another folder",
+            )
+        if different:
+            self._clear()
+        if state is None or different:
+            state = {"key": key, "spent": 0.0, "finished": False}
+        state["finished"] = False
         self._state = state
         self._budget = budget
         self._began = time.monotonic() - float(state["spent"])
@@ -181,12 +187,16 @@ class Run:
             self._save()
         return load_file(path)
 
-    def note(self, name: str, make: Callable[[], Any]) -> Any:
-        """A figure of a step, as JSON, made once."""
-        if name not in self._state["notes"]:
-            self._state["notes"][name] = make()
-            self._save()
-        return self._state["notes"][name]
+    def finish(self) -> None:
+        """Notes that everything is done: another run may take the folder."""
+        self._state["finished"] = True
+        self._save()
+
+    def _clear(self) -> None:
+        for path in (*self.folder.glob("*.safetensors"), *self.folder.glob("report.*")):
+            path.unlink()
+        for path in (self.folder / "bundle", *self.folder.glob("checkpoint-*")):
+            shutil.rmtree(path, ignore_errors=True)
 
     def _save(self) -> None:
         self._state["spent"] = round(self.spent, 1)
@@ -213,20 +223,38 @@ def retrain(
     force: str | None = None,
     strict: bool = False,
     cache: Path | None = None,
+    texts: Path = TEXTS,
     progress: Progress = lambda words, share: None,
 ) -> Retrained:
     """Trains a challenger on `sources`, measures it beside the champion, decides, and writes out/report.json.
 
     budget: seconds for all of it. check: labelled files on which it must not get worse. replay: texts (a column `text`)
     whose reading should stay as it is. force: a reason to promote against the gate, which is recorded. strict: a row
-    that can't be used is an error. cache: folder for what does not change between runs. progress: told in words what
-    is done, and which share of the run is behind it. The challenger's bundle is out/bundle.
+    that can't be used is an error. cache: folder for what does not change between runs. texts: folder with
+    sentiment.jsonl, which is replayed, and acceptance.jsonl, the frozen set. progress: told in words what is done, and
+    which share of the run is behind it. The challenger's bundle is out/bundle.
 
     Raises InputError where a source can't be read, nothing in it can be used, or `out` holds another run.
     """
+    if check and task != "sentiment":
+        raise InputError(
+            f"the task {task} has no texts to check on",
+            code="bad_option",
+            field="check",
+            got=task,
+            expected="sentiment",
+        )
     examples = read_examples(sources, task, strict=strict)
     checked = {str(path): _labelled_texts(path) for path in check}
     meta = manifest(champion)
+    if champion.resolve().is_relative_to(out.resolve()):
+        raise InputError(
+            f"the champion lies inside {out}, which is written to",
+            code="bad_output",
+            field="out",
+            got=str(out),
+            expected="another folder",
+        )
     key = {
         "champion": bundle_digest(meta["files"]),
         "examples": examples.digest,
@@ -240,8 +268,8 @@ def retrain(
     if task == "loyalty":
         return _loyalty(run, champion, bundle, examples, force)
     if task == "conduct":
-        return _conduct(run, champion, bundle, examples, replay, seed, force)
-    usable, left_out = _usable(examples, bundle)
+        return _conduct(run, champion, bundle, examples, replay, texts, seed, force)
+    usable, left_out = _usable(examples, bundle, texts)
     checks = gate.enough([e.label for e in usable])
     report: dict[str, Any] = {
         "task": task,
@@ -252,7 +280,7 @@ def retrain(
     }
     if not all(c.passed for c in checks):
         return _finished(run, None, Decision(tuple(checks)), report)
-    material = _material(run, bundle, usable, replay, seed, cache or out / "cache")
+    material = _material(run, bundle, usable, replay, texts, seed, cache or out / "cache")
     return _trained(run, champion, material, checks, report, checked, force, cache or out / "cache")
 
 
@@ -269,19 +297,19 @@ def _trained(
     run.tell("fitting the head", 0.15)
     pulls, head_way = _head_way(run, m)
     report["head"] = {"pull": pulls[-1], **_way_figures(head_way, m)}
-    network = _network(champion, m.head)
+    halves = _halves(champion, m)
     way, weights = head_way, None
-    if network is not None:
-        found = _encoder_way(run, m, network, pulls, head_way, report)
+    if halves is not None:
+        found = _encoder_way(run, m, halves, head_way, report)
         if found is not None:
             way, weights = found
     run.tell("mixing with the champion", 0.72)
-    chosen = _chosen(m, way, pulls[-1], network, weights)
+    chosen = _chosen(m, way, pulls[-1], halves, weights)
     if chosen is None and weights is not None:
         way, weights = head_way, None
-        chosen = _chosen(m, way, pulls[-1], network, None)
+        chosen = _chosen(m, way, pulls[-1], halves, None)
     # Where no share leaves the old skills as they are, the smallest is shown to the gate, which will say so.
-    chosen = chosen or _mixture(m, way, min(way.logits), pulls[-1], network, weights)
+    chosen = chosen or _mixture(m, way, min(way.logits), pulls[-1], halves, weights)
     report["mixing"] = {"share": chosen.share, "encoder_moved": chosen.network is not None}
     run.tell("writing the bundle", 0.78)
     folder = _bundle_of(run, champion, m, chosen, report)
@@ -302,6 +330,7 @@ def _finished(run: Run, folder: Path | None, decision: Decision, report: dict[st
     report["seconds"] = round(run.spent, 1)
     report["machine"] = {"processor": platform.machine(), "threads": torch.get_num_threads()}
     write_json(run.folder / "report.json", report)
+    run.finish()
     run.tell("done", 1.0)
     return Retrained(folder, decision, report)
 
@@ -334,13 +363,20 @@ def _loyalty(run: Run, champion: Path, bundle: Bundle, examples: Examples, force
 
 
 def _conduct(
-    run: Run, champion: Path, bundle: Bundle, examples: Examples, replay: Path | None, seed: int, force: str | None
+    run: Run,
+    champion: Path,
+    bundle: Bundle,
+    examples: Examples,
+    replay: Path | None,
+    texts: Path,
+    seed: int,
+    force: str | None,
 ) -> Retrained:
     """The cue head from what people say of single cues, on frozen states."""
     run.tell("encoding your examples", 0.05)
-    texts = list(dict.fromkeys(e.text for e in examples.used))
-    words = [len(t.ids) > 0 for t in tokenize(texts, bundle.tokenizer, bundle.max_tokens)]
-    kept = [t for t, some in zip(texts, words, strict=True) if some]
+    different = list(dict.fromkeys(e.text for e in examples.used))
+    words = [len(t.ids) > 0 for t in tokenize(different, bundle.tokenizer, bundle.max_tokens)]
+    kept = [t for t, some in zip(different, words, strict=True) if some]
     used = [e for e in examples.used if e.text in set(kept)]
     left_out = {"without words": len(examples.used) - len(used)} if len(used) < len(examples.used) else {}
     report: dict[str, Any] = {
@@ -356,7 +392,7 @@ def _conduct(
     if not first.passed:
         return _finished(run, None, Decision((first,)), report)
     run.tell("encoding the replayed texts", 0.15)
-    learnt, watch = _cue_replay(set(kept), replay)
+    learnt, watch = _cue_replay(set(kept), replay, texts)
     of_texts = folds(kept, ["" for _ in kept], seed)
     found = cues.taught(bundle.conduct, user, claims, cues.read(learnt, bundle), of_texts, run.tell)
     report["conduct"] = found.report
@@ -375,20 +411,19 @@ def _conduct(
         first,
         *found.checks,
         gate.at_least("agreement", "F1 of cues against the champion's on other texts", agreed, gate.LEAST_CONDUCT),
-        gate.not_worse("published findings", "Kendall's tau over published findings", one, other, cues.TAU_TOLERANCE),
+        gate.no_lower("published findings", "Kendall's tau over published findings", one, other, cues.TAU_TOLERANCE),
     ]
     return _finished(run, folder, Decision(tuple(checks), _forced(checks, force)), report)
 
 
-def _cue_replay(own: set[str], replay: Path | None) -> tuple[list[str], list[str]]:
+def _cue_replay(own: set[str], replay: Path | None, texts: Path) -> tuple[list[str], list[str]]:
     """Texts that are learnt beside the user's, and texts to compare champion and challenger on."""
     given = [t for t in read_table(replay)["text"].to_pylist() if t and t.strip()] if replay else []
-    shipped = [r["text"] for r in _own("sentiment")]
-    texts = sorted({t for t in (*given[:REPLAYED], *shipped) if t not in own}, key=_hash)
+    shipped = [r["text"] for r in _own(texts, "sentiment")]
+    found = sorted({t for t in (*given[:REPLAYED], *shipped) if t not in own}, key=_hash)
     # Short texts of our own tell few cues; the findings in our own words tell many.
     told = [v.text for v in vignettes.VIGNETTES]
-    many = cues.REPLAYED + cues.WATCHED
-    return [*texts[: cues.REPLAYED], *told], texts[cues.REPLAYED : many]
+    return [*found[: cues.REPLAYED], *told], found[cues.REPLAYED : cues.REPLAYED + cues.WATCHED]
 
 
 def _reader(scorer: Scorer) -> Callable[[Sequence[str]], list[CaseFeatures]]:
@@ -398,9 +433,9 @@ def _reader(scorer: Scorer) -> Callable[[Sequence[str]], list[CaseFeatures]]:
 # ------------------------------------------------------------------------------------------------------------ material
 
 
-def _usable(examples: Examples, bundle: Bundle) -> tuple[list[Labelled], dict[str, int]]:
+def _usable(examples: Examples, bundle: Bundle, folder: Path) -> tuple[list[Labelled], dict[str, int]]:
     """Examples that the head can learn from, and how many others there are, by reason."""
-    frozen = {same_text(r["text"]) for r in _own("acceptance")}
+    frozen = {same_text(r["text"]) for r in _own(folder, "acceptance")}
     reasons: dict[str, int] = {}
     usable = []
     tokenized = tokenize([e.text for e in examples.used], bundle.tokenizer, bundle.max_tokens)
@@ -418,8 +453,8 @@ def _usable(examples: Examples, bundle: Bundle) -> tuple[list[Labelled], dict[st
     return usable, reasons
 
 
-def _own(name: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (TEXTS / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
+def _own(folder: Path, name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 def _labelled_texts(path: Path) -> tuple[list[str], Ints]:
@@ -441,7 +476,13 @@ def _hash(text: str) -> str:
 
 
 def _material(
-    run: Run, bundle: Bundle, usable: Sequence[Labelled], replay: Path | None, seed: int, cache: Path
+    run: Run,
+    bundle: Bundle,
+    usable: Sequence[Labelled],
+    replay: Path | None,
+    folder: Path,
+    seed: int,
+    cache: Path,
 ) -> Material:
     # In the order of a hash, so that the same examples from other files are the same run.
     usable = sorted(usable, key=lambda e: _hash(same_text(e.text)))
@@ -450,14 +491,16 @@ def _material(
     own = {same_text(e.text) for e in usable}
     given = list(dict.fromkeys(t for t in read_table(replay)["text"].to_pylist() if t and t.strip())) if replay else []
     given = sorted(given, key=_hash)[:REPLAYED]
-    rows = sorted((r for r in _own("sentiment") if same_text(r["text"]) not in own), key=lambda r: _hash(r["text"]))
+    rows = sorted(
+        (r for r in _own(folder, "sentiment") if same_text(r["text"]) not in own), key=lambda r: _hash(r["text"])
+    )
     rows = rows[: REPLAYED + WATCHED - len(given) // 2]
     texts = [*(r["text"] for r in rows), *given]
     run.tell("encoding the replayed texts", 0.04)
     replayed = _read(bundle, head, texts, cache)
     watched = np.asarray([int(_hash(f"watch {t}")[:8], 16) % (REPLAYED + WATCHED) < WATCHED for t in texts])
     run.tell("encoding the acceptance set", 0.1)
-    frozen = _own("acceptance")
+    frozen = _own(folder, "acceptance")
     acceptance = _read(bundle, head, [r["text"] for r in frozen], cache)
     run.tell("encoding your examples", 0.11)
     user = _read(bundle, head, [e.text for e in usable], cache)
@@ -548,14 +591,15 @@ def _way_figures(way: Tuned, m: Material) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------------------------- encoder
 
 
-def _network(champion: Path, head: SentimentHead) -> Network | None:
+def _halves(champion: Path, m: Material) -> tune.Halves | None:
     """The champion in floats; None where its bundle was stored without them."""
     if not (champion / "weights.safetensors").is_file():
         return None
     network = Network(str(champion))
     network.load_state_dict({k: v.float() for k, v in load_torch(champion / "weights.safetensors").items()})
-    tune.set_head(network, head)
-    return network.eval()
+    tune.set_head(network, m.head)
+    recipe = tune.Recipe()
+    return tune.Halves(network.eval(), _special(m.bundle), recipe.layers, recipe.most_tokens)
 
 
 def _special(bundle: Bundle) -> tune.Special:
@@ -564,26 +608,26 @@ def _special(bundle: Bundle) -> tune.Special:
 
 
 def _encoder_way(
-    run: Run, m: Material, network: Network, pulls: Sequence[float], heads: Tuned, report: dict[str, Any]
+    run: Run, m: Material, halves: tune.Halves, heads: Tuned, report: dict[str, Any]
 ) -> tuple[Tuned, Arrays] | None:
     """What tuned encoders say of examples that they have not learnt from, and the weights of one; None: no gain."""
     try:
-        return _tuned_encoder(run, m, network, pulls, heads, report)
+        return _tuned_encoder(run, m, halves, heads, report)
     except tune.OutOfTimeError:
         report["encoder"] = report.get("encoder", {}) | {"used": False, "why": "the budget does not allow it"}
         return None
 
 
 def _tuned_encoder(
-    run: Run, m: Material, network: Network, pulls: Sequence[float], heads: Tuned, report: dict[str, Any]
+    run: Run, m: Material, halves: tune.Halves, heads: Tuned, report: dict[str, Any]
 ) -> tuple[Tuned, Arrays] | None:
     many = len(m.folds) >= MANY
     took = time.monotonic()
     # Few examples are learnt twice at least: without one fold, to see whether it pays, and all together.
-    first = _fold(run, m, network, pulls, 0, run.left / (1 if many else 2.5), (0.17, 0.7 if many else 0.3))
+    first = _fold(run, m, halves, 0, run.left / (1 if many else 2.5), (0.17, 0.7 if many else 0.3))
     took = time.monotonic() - took
     report["encoder"] = _way_figures(first, m)
-    if not _pays(first, heads, m):
+    if not _pays(first, heads, m, 1 - PAYS if many else HOPELESS):
         report["encoder"] |= {"used": False, "why": "it is no better than the head alone on examples left out"}
         return None
     if many:
@@ -593,14 +637,14 @@ def _tuned_encoder(
     for fold in range(1, FOLDS):
         if run.left < took * (FOLDS - fold + 1.5):
             break
-        parts.append(_fold(run, m, network, pulls, fold, run.left / 2, (0.2 + 0.1 * fold, 0.3 + 0.1 * fold)))
+        parts.append(_fold(run, m, halves, fold, run.left / 2, (0.2 + 0.1 * fold, 0.3 + 0.1 * fold)))
     way = _joined(parts)
     report["encoder"] = _way_figures(way, m)
     if not _pays(way, heads, m):
         report["encoder"] |= {"used": False, "why": "it is no better than the head alone on examples left out"}
         return None
-    head = _fit(m, np.arange(len(m.folds)), pulls[-1])
-    weights = run.arrays("all", lambda: _learn(run, m, network, head, m.folds >= 0, "all", run.left, (0.6, 0.7)))
+    head = _fit(m, np.arange(len(m.folds)), START)
+    weights = run.arrays("all", lambda: _learn(run, m, halves, head, m.folds >= 0, "all", run.left, (0.6, 0.7)))
     report["encoder"] |= {"used": True, "why": "it is better than the head alone on examples left out"}
     return way, weights
 
@@ -610,17 +654,16 @@ def _joined(parts: Sequence[Tuned]) -> Tuned:
     return Tuned(rows, {s: np.concatenate([p.logits[s] for p in parts]) for s in parts[0].logits})
 
 
-def _pays(way: Tuned, heads: Tuned, m: Material) -> bool:
-    """Whether the encoder takes enough off the loss that the heads alone leave on the same examples."""
+def _pays(way: Tuned, heads: Tuned, m: Material, most: float = 1 - PAYS) -> bool:
+    """Whether the encoder leaves at most `most` of the loss that the heads alone leave on the same examples."""
     same = Tuned(way.rows, {s: found[way.rows] for s, found in heads.logits.items()})
-    return way.loss(m.user.targets) < (1 - PAYS) * same.loss(m.user.targets)
+    return way.loss(m.user.targets) <= most * same.loss(m.user.targets)
 
 
 def _fold(
     run: Run,
     m: Material,
-    network: Network,
-    pulls: Sequence[float],
+    halves: tune.Halves,
     fold: int,
     seconds: float,
     span: tuple[float, float],
@@ -628,12 +671,12 @@ def _fold(
     rows = np.flatnonzero(m.folds == fold)
 
     def make() -> Arrays:
-        head = _fit(m, np.flatnonzero(m.folds != fold), pulls[fold])
-        learnt = _learn(run, m, network, head, m.folds != fold, f"fold-{fold}", seconds, span)
+        head = _fit(m, np.flatnonzero(m.folds != fold), START)
+        learnt = _learn(run, m, halves, head, m.folds != fold, f"fold-{fold}", seconds, span)
         held = m.user.part(rows).tokens
         for share in tune.MIXTURES:
-            mixture = tune.mixed(network, tune.with_weights(network, learnt), share)
-            found = tune.vectors(held, tune.NetworkEncoder(mixture, _special(m.bundle)))
+            mixture = tune.mixed(halves.champion, tune.with_weights(halves.champion, learnt), share)
+            found = halves.vectors(mixture, held)
             learnt[f"logits {share:g}"] = tune.head_of(mixture).logits(found)
         return learnt
 
@@ -644,7 +687,7 @@ def _fold(
 def _learn(
     run: Run,
     m: Material,
-    network: Network,
+    halves: tune.Halves,
     head: SentimentHead,
     inside: NDArray[np.bool_],
     name: str,
@@ -661,9 +704,7 @@ def _learn(
         run.tell(f"tuning the encoder ({name})", span[0] + (span[1] - span[0]) * done / steps)
 
     checkpoint = run.folder / f"checkpoint-{name}"
-    student = tune.tune(
-        network, head, lesson, _special(m.bundle), tune.Recipe(), checkpoint=checkpoint, seconds=seconds, progress=show
-    )
+    student = tune.tune(halves, head, lesson, tune.Recipe(), checkpoint=checkpoint, seconds=seconds, progress=show)
     shutil.rmtree(checkpoint, ignore_errors=True)
     return {k: v.detach().numpy() for k, v in student.named_parameters() if v.requires_grad}
 
@@ -687,27 +728,25 @@ class Chosen:
     watch: NDArray[np.float32]
 
 
-def _chosen(m: Material, way: Tuned, pull: float, network: Network | None, weights: Arrays | None) -> Chosen | None:
+def _chosen(m: Material, way: Tuned, pull: float, halves: tune.Halves | None, weights: Arrays | None) -> Chosen | None:
     """The mixture that is best on the user's examples among those that leave the old skills as they are."""
-    moved = network is not None and weights is not None
-    encoder = tune.NetworkEncoder(network, _special(m.bundle)) if moved and network is not None else None
-    before = _watch_logits(m, m.head, encoder)
-    mixtures = (_mixture(m, way, share, pull, network, weights) for share in way.shares(m.user.targets))
+    moved = halves if weights is not None else None
+    before = _watch_logits(m, m.head, moved, moved.champion if moved else None)
+    mixtures = (_mixture(m, way, share, pull, moved, weights) for share in way.shares(m.user.targets))
     return next((c for c in mixtures if _keeps(m, before, (c.acceptance, c.watch))), None)
 
 
 def _mixture(
-    m: Material, way: Tuned, share: float, pull: float, network: Network | None, weights: Arrays | None
+    m: Material, way: Tuned, share: float, pull: float, halves: tune.Halves | None, weights: Arrays | None
 ) -> Chosen:
     """Champion and challenger at `share` of the way, with a temperature of its own."""
-    if network is not None and weights is not None:
-        mixture = tune.mixed(network, tune.with_weights(network, weights), share)
-        encoder = tune.NetworkEncoder(mixture, _special(m.bundle))
+    if halves is not None and weights is not None:
+        mixture = tune.mixed(halves.champion, tune.with_weights(halves.champion, weights), share)
         head = tune.head_of(mixture)
     else:
-        mixture, encoder = None, None
+        mixture, halves = None, None
         head = tune.between(m.head, _fit(m, np.arange(len(m.folds)), pull), share)
-    acceptance, watch = _watch_logits(m, head, encoder)
+    acceptance, watch = _watch_logits(m, head, halves, mixture)
     targets = np.concatenate([m.user.targets[way.rows], m.watch.targets])
     temperature = _temperature(np.concatenate([way.logits[share], watch]), targets, len(way.rows))
     probabilities = softmax(way.logits[share] / temperature).astype(np.float64)
@@ -715,22 +754,22 @@ def _mixture(
 
 
 def _watch_logits(
-    m: Material, head: SentimentHead, encoder: Encoder | None
+    m: Material, head: SentimentHead, halves: tune.Halves | None, network: Network | None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Logits of the acceptance set and of the watched texts; without an encoder the champion's vectors are read."""
-    width = m.head.weight.shape[1]
-    a, b = (
-        part.vectors if encoder is None else _vectors(part.tokens, encoder, width) for part in (m.acceptance, m.watch)
-    )
-    return head.logits(a), head.logits(b)
+    """Logits of the acceptance set and of the watched texts; without a network the champion's vectors are read."""
+    parts = (m.acceptance, m.watch)
+    if halves is None or network is None:
+        a, b = (head.logits(part.vectors) for part in parts)
+    else:
+        a, b = (head.logits(halves.vectors(network, part.tokens)) for part in parts)
+    return a, b
 
 
 def _keeps(m: Material, before: tuple[Any, Any], after: tuple[Any, Any]) -> bool:
-    """Whether acceptance set and watched texts are read as before; half the gate's tolerance, as 8 bits will differ."""
-    truth = m.acceptance.labels
-    old, new = (gate.macro_f1(truth, found[0].argmax(axis=1)) for found in (before, after))
+    """Whether acceptance set and watched texts are read as before, by the rules of the gate."""
+    said, now = (found[0].argmax(axis=1) for found in (before, after))
     agreement = float((before[1].argmax(axis=1) == after[1].argmax(axis=1)).mean())
-    return new >= old - gate.TOLERANCE / 2 and agreement >= gate.LEAST_AGREEMENT
+    return gate.not_worse("", "", m.acceptance.labels, said, now).passed and agreement >= gate.LEAST_AGREEMENT
 
 
 def _temperature(logits: NDArray[np.float32], targets: Floats, users: int) -> float:
@@ -852,12 +891,11 @@ def _gate(
         run.tell(f"comparing on {Path(name).name}", 0.88)
         a, b = (_probabilities(s, texts) for s in (old, new))
         report["sets"][name] = {"champion": figures(a, labels), "challenger": figures(b, labels)}
-        one, other = (gate.macro_f1(labels, p.argmax(axis=1)) for p in (a, b))
-        checks.append(gate.not_worse(name, f"macro F1 on {Path(name).name}", one, other))
-    for name, found in (("own_examples", report["own_examples"]), ("acceptance", report["sets"]["acceptance"])):
+        said = [p.argmax(axis=1) for p in (a, b)]
+        checks.append(gate.not_worse(name, f"macro F1 on {Path(name).name}", labels, said[0], said[1]))
+    for what, found in (("your examples", report["own_examples"]), ("acceptance", report["sets"]["acceptance"])):
         one, other = (found[who]["ece"] for who in ("champion", "challenger"))
-        what = f"calibration error on {name.replace('_', ' ')}"
-        checks.append(gate.not_higher(f"calibration {name}", what, one, other, gate.ECE_TOLERANCE))
+        checks.append(gate.calibrated(what, one, other, found["champion"]["n"]))
     run.tell("comparing behaviour", 0.92)
     checks.append(_behaviour(old, new, report, cache))
     a, b = (_probabilities(s, list(m.watch.raw)).argmax(axis=1) for s in (old, new))
@@ -907,21 +945,21 @@ def _behaviour(old: Scorer, new: Scorer, report: dict[str, Any], cache: Path) ->
     path = cache / f"behaviour-{old.info.digest[:16]}.json"
     if not path.is_file():
         cache.mkdir(parents=True, exist_ok=True)
-        write_json(path, behaviour.failed_counts(old))
-    before, after = json.loads(path.read_text(encoding="utf-8")), behaviour.failed_counts(new)
-    cases = sum(n for _, n in after.values())
-    one, other = (sum(failed for failed, _ in found.values()) / cases for found in (before, after))
+        write_json(path, behaviour.failed_cases(old))
+    before, after = json.loads(path.read_text(encoding="utf-8")), behaviour.failed_cases(new)
+    failed = [np.concatenate([found[name] for name in after]).astype(bool) for found in (before, after)]
+    check = gate.fails_no_more(failed[0], failed[1])
     report["behaviour"] = {
-        "cases": cases,
-        "champion": round(one, 4),
-        "challenger": round(other, 4),
+        "cases": sum(map(len, after.values())),
+        "champion": check.champion,
+        "challenger": check.challenger,
         "changed": {
-            name: [before[name][0], after[name][0], after[name][1]]
-            for name in after
-            if name in before and before[name][0] != after[name][0]
+            name: [sum(before[name]), sum(now), len(now)]
+            for name, now in after.items()
+            if sum(before[name]) != sum(now)
         },
     }
-    return gate.not_higher("behaviour", f"share of {cases} behavioural cases that fail", one, other, gate.TOLERANCE)
+    return check
 
 
 def _cues_agree(old: Scorer, new: Scorer, texts: Sequence[str]) -> float:

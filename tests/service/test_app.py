@@ -64,7 +64,7 @@ def bentoml_config(**options: object) -> str:
 
 def app_of(scorer: Scorer) -> Starlette:
     class Fake(Amends.inner):
-        def load_scorer(self, settings: Settings) -> Scorer:
+        def load_scorer(self, folder: Path) -> Scorer:
             return scorer
 
     return served(Fake).to_asgi()
@@ -266,7 +266,7 @@ def test_what_was_scored_is_counted():
     workers = []
 
     class Fake(Amends.inner):
-        def load_scorer(self, settings: Settings) -> Scorer:
+        def load_scorer(self, folder: Path) -> Scorer:
             workers.append(self)
             return fake_scorer()
 
@@ -342,7 +342,7 @@ def test_model_of_a_bundle_with_few_figures(tmp_path, figures, expected):
     path.write_text(json.dumps(figures or {}))
     files = {"figures.json": file_digest(path) if figures is not None else "0" * 64}
     (tmp_path / "bundle.json").write_text(json.dumps({"version": "2", "base": "own", "files": files}))
-    answer = about(BundleInfo("2", bundle_digest(files)), Settings(bundle=tmp_path))
+    answer = about(BundleInfo("2", bundle_digest(files)), Settings(), tmp_path)
     assert (answer.base, answer.created, answer.figures) == ("own", None, expected)
 
 

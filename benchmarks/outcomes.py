@@ -40,12 +40,12 @@ BEGAN: Final = date(2026, 1, 5)
 FILES: Final = ("conduct/validation.jsonl", "loyalty/recommend_validation.parquet", "loyalty/stars_validation.parquet")
 REVIEWS: Final = 300
 WEEKS: Final = 26
-FED: Final = (0, 2, 4, 6, 8, 12, 16, 20, 26, 32, 40)
+FED: Final = (0, 4, 8, 16, 26, 40)
 JUDGED: Final = (8, 40)
 CUSTOMERS: Final = 800
 SEEN: Final = 0.6
 DELAY_WEEKS: Final = 6.0
-SEEDS: Final = 12
+SEEDS: Final = 10
 EVALUATED: Final = 4000
 
 Floats = NDArray[np.float64]

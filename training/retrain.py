@@ -423,7 +423,8 @@ def _cue_replay(own: set[str], replay: Path | None, texts: Path) -> tuple[list[s
     found = sorted({t for t in (*given[:REPLAYED], *shipped) if t not in own}, key=_hash)
     # Short texts of our own tell few cues; the findings in our own words tell many.
     told = [v.text for v in vignettes.VIGNETTES]
-    return [*found[: cues.REPLAYED], *told], found[cues.REPLAYED : cues.REPLAYED + cues.WATCHED]
+    watched = min(cues.WATCHED, len(found) // 3)
+    return [*found[watched : watched + cues.REPLAYED], *told], found[:watched]
 
 
 def _reader(scorer: Scorer) -> Callable[[Sequence[str]], list[CaseFeatures]]:

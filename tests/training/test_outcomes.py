@@ -12,7 +12,7 @@ from model.loyalty import CONDUCT_FEATURES, FULL_FEATURES, Fit, LoyaltyHead, sig
 from model.types import CaseFeatures
 from training import loyalty_gate, recalibrate
 from training.labels import Rows, read_examples
-from training.loyalty import SIGNS
+from training.loyalty import SIGNS, recommend_examples
 from training.outcomes import Joined, Pair, Prediction, case_of, join
 from training.recalibrate import Move
 from training.retrain import retrain
@@ -325,3 +325,26 @@ def test_too_few_outcomes_write_no_bundle_and_say_why(tmp_path):
     assert done.folder is None
     assert not done.decision.promote
     assert "1 bad" in done.decision.reasons[0]
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_outcomes_of_held_out_reviews_move_the_head_towards_a_known_truth(released, data):
+    read = recommend_examples(released, data / "loyalty/recommend_validation.parquet", 150)
+    fit, rng = released.bundle.loyalty.full, np.random.default_rng(4)
+    x = np.stack([vector(e.features, fit.features) for e in read])
+    z = x @ fit.repurchase[0, :-2] - recalibrate.middle(fit.repurchase)[0]
+    truth = sigmoid(recalibrate.log_odds(z - 1.5, recalibrate.half_gap(fit.repurchase)))
+    customers = rng.integers(0, 100, 500)
+    pairs = [
+        Pair(str(n), "repurchase", bool(rng.random() < truth[i]), None, Prediction(None, read[i].features, {}), "own")
+        for n, i in enumerate(customers)
+    ]
+    move = recalibrate.fitted(recalibrate.observed(fit, "repurchase", "full", pairs, ""))
+    assert -2.0 < move.intercept < -0.7
+    held = z[100:]
+    before, after = (
+        np.abs(sigmoid(recalibrate.log_odds(m(held), recalibrate.half_gap(fit.repurchase))) - truth[100:]).mean()
+        for m in (Move(), move)
+    )
+    assert after < before / 2

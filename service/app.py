@@ -1,6 +1,7 @@
 """The HTTP service: `bentoml serve service.app:Amends` or `amends serve`. See docs/http.md."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -19,7 +20,7 @@ from model.bundle import RELEASED
 from model.drift import DriftWatch, Reference, load_reference
 from model.moment import as_of, moment_of
 from model.privacy import KINDS, Masker
-from model.read import read, thread_from_dict
+from model.read import load_extractors, read, thread_from_dict
 from model.reading.json import thread_to_dict
 from model.scorer import Scorer, has_words
 from model.types import InputError, Sentiment, Thread
@@ -105,6 +106,7 @@ class Amends:
         self.retrains = self.load_retrains(self.settings)
         self.jobs = self._job_runner()
         self.jobs.start()
+        threading.Thread(target=load_extractors, name="extractors", daemon=True).start()
         if self._follower:
             self._follower.start()
 

@@ -12,14 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from model.bundle import bundle_digest, manifest
 from model.types import InputError
 from service.files import replacing
-from service.registry import Registry
-from service.retrain_page import render
-from service.settings import CHAMPION
 
 if TYPE_CHECKING:
+    from service.registry import Registry
     from training.labels import Rows
 
 FEEDBACK: Final = "feedback"
@@ -67,6 +64,11 @@ def run(args: argparse.Namespace) -> int:
     """Runs the command and returns its exit code: 0 also where the gate refuses, which is no failure."""
     if args.force is not None and not args.force.strip():
         raise InputError("--force needs a reason", code="bad_option", field="force", got="none", expected="a reason")
+    # Here, since the command line reads the options of this module at each start.
+    from service.registry import Registry
+    from service.retrain_page import render
+    from service.settings import CHAMPION
+
     registry = Registry(args.home)
     champion = args.bundle or registry.folder(CHAMPION)
     with needed(), feedback(args.sources, args.database) as sources, shown(args.out / PROGRESS) as progress:
@@ -96,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def registered(registry: Registry, folder: Path, report: dict[str, Any], *, promote: bool = True) -> dict[str, Any]:
+def registered(registry: "Registry", folder: Path, report: dict[str, Any], *, promote: bool = True) -> dict[str, Any]:
     """Adds the challenger to the registry and, where the decision says so, makes it the champion.
 
     It only takes the place of the champion that it was compared with: another may have been promoted meanwhile, or the
@@ -110,6 +112,9 @@ def registered(registry: Registry, folder: Path, report: dict[str, Any], *, prom
         data_digest=report["examples"]["digest"],
         decision=decision,
     )
+    from model.bundle import bundle_digest, manifest
+    from service.settings import CHAMPION
+
     current = bundle_digest(manifest(registry.folder(CHAMPION))["files"])
     promoted = promote and bool(decision["promote"]) and current == parent
     if promoted:

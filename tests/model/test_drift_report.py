@@ -28,7 +28,7 @@ def test_the_same_kind_of_texts_is_no_drift(reference):
 
 
 def test_other_texts_are_much_drift_and_named(reference):
-    found = compare(fake_scorer(), reference, numbered(["awful ignored never"], 400) + ["?!", "?!"])
+    found = compare(fake_scorer(), reference, [*numbered(["awful ignored never"], 400), "?!", "?!"])
     assert found.verdict == "much"
     assert {"labels", "kinds"} <= set(found.drifted)
     assert (found.texts, found.copies, found.wordless) == (400, 1, 1)

@@ -168,7 +168,7 @@ def test_texts_are_ranked_and_bad_ones_stay_alone(client):
     # Of copies the last stands for all.
     assert sorted(i["index"] for i in items) == [1, 4, 5]
     assert "[email]" in next(i["text"] for i in items if i["index"] == 1)
-    assert [i["margin"] for i in items][0] == min(i["margin"] for i in items)
+    assert next(i["margin"] for i in items) == min(i["margin"] for i in items)
     assert all(i["given"] is None and i["reason"].startswith("between ") for i in items)
 
 

@@ -203,16 +203,31 @@ def _retrain_options(parser: argparse.ArgumentParser) -> None:
     options(parser)
 
 
-def _review_options(parser: argparse.ArgumentParser) -> None:
-    from service.review import options
+def _review_options(options: argparse.ArgumentParser) -> None:
+    _texts_options(options, ("feedback", "jobs"))
+    options.add_argument("--label-column", default="label", metavar="NAME", help="default: label")
+    options.add_argument(
+        "--for", choices=("errors", "teaching", "both"), default="both", dest="purpose",
+        help="labels that look wrong, texts whose label would teach most, or both (default)",
+    )  # fmt: skip
+    options.add_argument("--top", type=_positive, default=50, metavar="N", help="of each (default: %(default)s)")
+    options.add_argument("--out", type=Path, metavar="OUT.jsonl", help="also write them as JSON lines, to be corrected")
+    options.add_argument("--json", action="store_true", help="print JSON lines (docs/review.md) instead of a table")
+    _bundle_options(options)
 
-    options(parser)
+
+def _drift_options(options: argparse.ArgumentParser) -> None:
+    _texts_options(options, ("service", "feedback", "jobs"))
+    options.add_argument("--json", action="store_true", help="print JSON (docs/drift.md) instead of text")
+    options.add_argument("--html", type=Path, metavar="OUT.html", help="also write a page")
+    _bundle_options(options)
 
 
-def _drift_options(parser: argparse.ArgumentParser) -> None:
-    from service.drift import options
-
-    options(parser)
+def _texts_options(options: argparse.ArgumentParser, kept: Sequence[str]) -> None:
+    options.add_argument("files", nargs="*", type=Path, metavar="FILE", help="tables of texts, or what `read` takes")
+    options.add_argument("--from", choices=kept, dest="kept", help="what the server has kept, instead of files")
+    options.add_argument("--text-column", default="text", metavar="NAME", help="default: text")
+    options.add_argument("--database", metavar="URL", help="default: that of the server's settings (docs/http.md)")
 
 
 def _serve_options(options: argparse.ArgumentParser) -> None:

@@ -100,12 +100,6 @@ def fit_head(
     return SentimentHead(found[:, :-1].astype(np.float32), found[:, -1].astype(np.float32), 1.0)
 
 
-def between(champion: SentimentHead, challenger: SentimentHead, share: float) -> SentimentHead:
-    """The head at `share` of the way from champion to challenger."""
-    a, b = scaled(champion), scaled(challenger)
-    return SentimentHead((1 - share) * a.weight + share * b.weight, (1 - share) * a.bias + share * b.bias, 1.0)
-
-
 def mixed(champion: Network, challenger: Network, share: float) -> Network:
     """The network at `share` of the way from champion to challenger: Wortsman et al. 2022 (Robust fine-tuning)."""
     network = copy.deepcopy(champion)

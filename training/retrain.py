@@ -55,6 +55,7 @@ HOPELESS: Final = 1.02
 """Log loss relative to the head's on one fold from which the others are not tried."""
 START: Final = 3.0
 """Pull of the head that the encoder's lesson starts with: it moves on with the encoder."""
+SAVE_SECONDS: Final = 5.0
 RESERVE: Final = 90.0
 """Seconds kept for the 8-bit graph and the gate."""
 
@@ -171,7 +172,9 @@ class Run:
     def tell(self, words: str, share: float) -> None:
         """Says what is being done, and how much of the run is behind it, in [0, 1]."""
         self._progress(words, share)
-        self._state["spent"] = round(self.spent, 1)
+        # After a kill the budget must not begin anew.
+        if self.spent - self._state["spent"] > SAVE_SECONDS:
+            self._save()
 
     def arrays(self, name: str, make: Callable[[], Arrays]) -> Arrays:
         """The arrays of a step, made once."""

@@ -1,6 +1,7 @@
 """The HTTP service: `bentoml serve service.app:Amends` or `amends serve`. See docs/http.md."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -19,7 +20,7 @@ from model.bundle import RELEASED
 from model.drift import DriftWatch, Reference, load_reference
 from model.moment import as_of, moment_of
 from model.privacy import KINDS, Masker
-from model.read import read, thread_from_dict
+from model.read import load_extractors, read, thread_from_dict
 from model.reading.json import thread_to_dict
 from model.scorer import Scorer, has_words
 from model.types import InputError, Sentiment, Thread
@@ -29,12 +30,13 @@ from service.cases import estimate
 from service.champion import Follower, first_to_open
 from service.cores import Cores, GivesWay
 from service.errors import describe, masked, to_api_error
-from service.feedback import FeedbackRequest, FeedbackResponse, keep
+from service.feedback import FeedbackRequest, FeedbackResponse, export, keep
 from service.framework import HttpService
 from service.jobs import Job, JobRequest, JobRunner, submit
 from service.log import note
 from service.metrics import ScoringMetrics
 from service.registry import Registry, bundle_folder
+from service.retrain_job import Retraining, RetrainRequest, Retrains, switched_off
 from service.schemas import (
     MAX_TARGET_CHARACTERS,
     MAX_TEXT_CHARACTERS,
@@ -101,8 +103,10 @@ class Amends:
         self._threads = ThreadPoolExecutor(self.settings.scoring_threads, thread_name_prefix="score")
         # They wait for the database far more than they work.
         self._store_threads = ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="store")
+        self.retrains = self.load_retrains(self.settings)
         self.jobs = self._job_runner()
         self.jobs.start()
+        threading.Thread(target=load_extractors, name="extractors", daemon=True).start()
         if self._follower:
             self._follower.start()
 
@@ -113,6 +117,10 @@ class Amends:
     def load_reference(self, folder: Path) -> Reference | None:
         """How the training texts of a bundle are spread, if that is known."""
         return load_reference(folder)
+
+    def load_retrains(self, settings: Settings) -> Retrains:
+        """The runs of retraining on this machine."""
+        return Retrains(settings.state_folder / "retrain")
 
     @property
     def scorer(self) -> Scorer:
@@ -137,6 +145,7 @@ class Amends:
         """Puts the job in hand back, lets go of the threads and sends the last spans; work not begun is dropped."""
         if self._follower:
             self._follower.close()
+        self.retrains.close()
         self.jobs.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._store_threads.shutdown(wait=False, cancel_futures=True)
@@ -194,6 +203,20 @@ class Amends:
         ctx.response.status_code = HTTPStatus.ACCEPTED
         ctx.response.headers["Location"] = f"/v1/jobs/{job.id}"
         return job
+
+    @bentoml.api(route="/v1/retrain")  # type: ignore[untyped-decorator]
+    async def retrain(self, request: RetrainRequest, /, ctx: bentoml.Context) -> Retraining:
+        """Learn from the feedback in the background.
+
+        Gives the run with its number at once. One runs at a time; what passes the gate becomes the champion.
+        """
+        if not self.settings.retrain:
+            raise switched_off()
+        caller = caller_of(ctx.request)
+        run = await self.in_store(lambda: self._retrain(request, caller))
+        ctx.response.status_code = HTTPStatus.ACCEPTED
+        ctx.response.headers["Location"] = f"/v1/retrain/{run.id}"
+        return run
 
     @bentoml.api(route="/v1/what-if")  # type: ignore[untyped-decorator]
     async def what_if(self, request: WhatIfRequest, /) -> WhatIfResponse:
@@ -279,6 +302,10 @@ class Amends:
         opened.scorer.sentiment([WARM_UP])
         self._opened = opened
         self.metrics.use(opened.scorer.info, opened.watch)
+
+    def _retrain(self, request: RetrainRequest, caller: str) -> Retraining:
+        champion = Registry(self.settings.models).state().champion
+        return self.retrains.start(request, champion, caller, lambda path: export(self.store, path))
 
     def _job_runner(self) -> JobRunner:
         settings = self.settings

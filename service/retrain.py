@@ -12,19 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from model.bundle import bundle_digest, manifest
 from model.types import InputError
 from service.files import replacing
-from service.registry import Registry
-from service.retrain_page import render
-from service.settings import CHAMPION
 
 if TYPE_CHECKING:
+    from service.registry import Registry
     from training.labels import Rows
 
 FEEDBACK: Final = "feedback"
 UNITS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 PAGE: Final = "report.html"
+PROGRESS: Final = "progress.json"
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +44,7 @@ def options(parser: argparse.ArgumentParser) -> None:
         help="folder of the run and its report; the same command goes on where it stopped (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument("--bundle", type=Path, metavar="FOLDER", help="model to start from (default: the champion)")
+    parser.add_argument("--no-promote", action="store_true", help="keep it as a challenger, even where it is better")
     parser.add_argument("--home", type=Path, metavar="DIR", help="where versions are kept (default: docs/models.md)")
     parser.add_argument("--database", metavar="URL", help="of the feedback (default: that of the server's settings)")
     parser.add_argument("--strict", action="store_true", help="refuse all examples where one can't be used")
@@ -65,9 +64,14 @@ def run(args: argparse.Namespace) -> int:
     """Runs the command and returns its exit code: 0 also where the gate refuses, which is no failure."""
     if args.force is not None and not args.force.strip():
         raise InputError("--force needs a reason", code="bad_option", field="force", got="none", expected="a reason")
+    # Here, since the command line reads the options of this module at each start.
+    from service.registry import Registry
+    from service.retrain_page import render
+    from service.settings import CHAMPION
+
     registry = Registry(args.home)
     champion = args.bundle or registry.folder(CHAMPION)
-    with needed(), feedback(args.sources, args.database) as sources, shown() as progress:
+    with needed(), feedback(args.sources, args.database) as sources, shown(args.out / PROGRESS) as progress:
         from training.retrain import retrain
 
         done = retrain(
@@ -83,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
             progress=progress,
         )
     if done.folder is not None:
-        done.report["registered"] = registered(registry, done.folder, done.report)
+        done.report["registered"] = registered(registry, done.folder, done.report, promote=not args.no_promote)
     with replacing(args.out / "report.json") as path:
         path.write_text(json.dumps(done.report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     with replacing(args.out / PAGE) as path:
@@ -94,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def registered(registry: Registry, folder: Path, report: dict[str, Any]) -> dict[str, Any]:
+def registered(registry: "Registry", folder: Path, report: dict[str, Any], *, promote: bool = True) -> dict[str, Any]:
     """Adds the challenger to the registry and, where the decision says so, makes it the champion.
 
     It only takes the place of the champion that it was compared with: another may have been promoted meanwhile, or the
@@ -108,8 +112,11 @@ def registered(registry: Registry, folder: Path, report: dict[str, Any]) -> dict
         data_digest=report["examples"]["digest"],
         decision=decision,
     )
+    from model.bundle import bundle_digest, manifest
+    from service.settings import CHAMPION
+
     current = bundle_digest(manifest(registry.folder(CHAMPION))["files"])
-    promoted = bool(decision["promote"]) and current == parent
+    promoted = promote and bool(decision["promote"]) and current == parent
     if promoted:
         registry.promote(version.version, reason=decision["forced"] or "passed every check of retraining")
     return {"version": version.version, "promoted": promoted or current == version.digest}
@@ -149,8 +156,8 @@ def feedback(sources: Sequence[str], database: str | None) -> Iterator[list["str
 
 
 @contextmanager
-def shown() -> Iterator[Callable[[str, float], None]]:
-    """Gives a function that moves a progress bar on standard error."""
+def shown(path: Path) -> Iterator[Callable[[str, float], None]]:
+    """Gives a function that moves a progress bar on standard error, and keeps in path how far the run is."""
     from tqdm import tqdm
 
     form = "{desc:<32}{percentage:3.0f}%|{bar}| {elapsed}"
@@ -159,6 +166,8 @@ def shown() -> Iterator[Callable[[str, float], None]]:
         def move(words: str, share: float) -> None:
             bar.set_description_str(words, refresh=False)
             bar.update(max(100 * share - bar.n, 0))
+            with replacing(path) as fresh:
+                fresh.write_text(json.dumps({"step": words, "share": round(share, 3)}), encoding="utf-8")
 
         yield move
 

@@ -11,7 +11,7 @@ from model.bundle import RELEASED, verified
 from model.types import InputError
 from service import tracing
 from service.registry import Registry, bundle_folder, default_home, is_version
-from service.settings import CHAMPION, Settings, default_state
+from service.settings import CHAMPION, Settings
 from service.store import Store, absolute_url, open_store
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,7 +22,7 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
 def serve(host: str, port: int, workers: int | None = None) -> None:
-    """Becomes the server: replaces this process and doesn't return. SIGTERM and SIGINT end it and its workers.
+    """Becomes the server and doesn't return. SIGTERM and SIGINT end it and its workers.
 
     workers: processes, each with a scorer of its own; None leaves it to AMENDS_WORKERS, which is 1 by default.
     Raises InputError when a setting, the bundle, the host or the
@@ -35,7 +35,16 @@ def serve(host: str, port: int, workers: int | None = None) -> None:
     tracing.check(env)
     address = free_address(host, port)
     sys.stdout.flush()
-    os.execve(sys.executable, command(address, port), env)  # noqa: S606
+    _become(command(address, port), env)
+
+
+def _become(line: list[str], env: Mapping[str, str]) -> None:
+    """Runs BentoML's command line in this process: another interpreter would read all modules once more."""
+    os.environ.update(env)
+    sys.argv = ["bentoml", *line[3:]]
+    from bentoml_cli.cli import cli
+
+    cli()
 
 
 def command(address: str, port: int, target: str = "service.app:Amends") -> list[str]:
@@ -74,7 +83,7 @@ def prepare_store(settings: Settings) -> None:
 def opened_store(settings: Settings) -> Store:
     """The store of the settings. Raises InputError where it can't be opened."""
     if settings.database_url is None:
-        _make_state_folder(settings.state or default_state())
+        _make_state_folder(settings.state_folder)
     return open_store(settings.database)
 
 

@@ -91,6 +91,15 @@ class Settings(BaseModel):
         default=0, ge=0, allow_inf_nan=False, description="Days before feedback is deleted; 0: never."
     )
 
+    retrain: bool = Field(
+        default=False, description="Whether `/v1/retrain` may start a retraining; it needs the train extra and a core."
+    )
+
+    @property
+    def state_folder(self) -> Path:
+        """Folder for what the server keeps."""
+        return self.state or default_state()
+
     @property
     def follows_champion(self) -> bool:
         """Whether the bundle is that of the registry's champion, and changes with it."""
@@ -99,7 +108,7 @@ class Settings(BaseModel):
     @property
     def database(self) -> str:
         """URL of the database: as set, or that of a file in the state folder."""
-        return self.database_url or f"sqlite:///{self.state or default_state()}/{DATABASE_FILE}"
+        return self.database_url or f"sqlite:///{self.state_folder}/{DATABASE_FILE}"
 
     @property
     def keys(self) -> tuple[Key, ...]:

@@ -34,13 +34,15 @@ from model.reading.table import read_table
 from model.scorer import Scorer
 from model.segment import TokenizedText, tokenize
 from model.sentiment import SentimentHead, softmax
-from model.types import InputError
-from training import behaviour, calibrate, gate, tune
+from model.types import CaseFeatures, InputError
+from training import behaviour, calibrate, cues, gate, loyalty, loyalty_gate, tune, vignettes
 from training.build import special_tokens
 from training.export import export
 from training.gate import Check, Decision
-from training.labels import Examples, Labelled, Rows, Task, read_examples, same_text
+from training.labels import LISTED, Examples, Labelled, Rows, Task, read_examples, same_text
 from training.network import Network
+from training.outcomes import join
+from training.rewrite import loyalty_arrays, rewritten
 
 TEXTS: Final = Path(__file__).parent / "texts"
 FOLDS: Final = 4
@@ -235,8 +237,14 @@ def retrain(
 
     Raises InputError where a source can't be read, nothing in it can be used, or `out` holds another run.
     """
-    if task != "sentiment":
-        raise InputError(f"{task} can't be retrained this way", code="bad_task", got=task, expected="sentiment")
+    if check and task != "sentiment":
+        raise InputError(
+            f"the task {task} has no texts to check on",
+            code="bad_option",
+            field="check",
+            got=task,
+            expected="sentiment",
+        )
     examples = read_examples(sources, task, strict=strict)
     checked = {str(path): _labelled_texts(path) for path in check}
     meta = manifest(champion)
@@ -258,6 +266,10 @@ def retrain(
     run = Run(out, key, budget, progress)
     bundle = load_bundle(champion)
     run.tell("reading the examples", 0.02)
+    if task == "loyalty":
+        return _loyalty(run, champion, bundle, examples, force)
+    if task == "conduct":
+        return _conduct(run, champion, bundle, examples, replay, texts, seed, force)
     usable, left_out = _usable(examples, bundle, texts)
     checks = gate.enough([e.label for e in usable])
     report: dict[str, Any] = {
@@ -320,6 +332,102 @@ def _finished(run: Run, folder: Path | None, decision: Decision, report: dict[st
     run.finish()
     run.tell("done", 1.0)
     return Retrained(folder, decision, report)
+
+
+def _loyalty(run: Run, champion: Path, bundle: Bundle, examples: Examples, force: str | None) -> Retrained:
+    """The loyalty head from outcomes. It is fitted in seconds, so there is nothing to go on from."""
+    run.tell("joining outcomes with their predictions", 0.1)
+    joined = join(examples.used)
+    run.tell("fitting the loyalty head", 0.3)
+    found = loyalty_gate.update(bundle.loyalty, joined, bundle.info.digest, force=force is not None)
+    told = examples.report()
+    for reason, n in joined.report()["refused"].items():
+        told["dropped"][reason] = told["dropped"].get(reason, 0) + n
+    told["dropped_rows"] = [*told["dropped_rows"], *joined.report()["refused_rows"]][:LISTED]
+    report: dict[str, Any] = {
+        "task": "loyalty",
+        "champion": {"version": bundle.info.version, "digest": bundle.info.digest},
+        "challenger": None,
+        "examples": told | {"learnt_from": len(joined.pairs)},
+        "options": {"force": force},
+        "loyalty": found.report,
+    }
+    folder = None
+    if found.head is not bundle.loyalty:
+        run.tell("writing the bundle", 0.9)
+        record = {k: report[k] for k in ("task", "champion", "examples", "options", "loyalty")}
+        figures = {"loyalty": {"own_outcomes": found.report["heads"]}}
+        folder = rewritten(champion, run.folder / "bundle", loyalty_arrays(found.head), record, figures)
+    return _finished(run, folder, Decision(found.checks, _forced(found.checks, force) if folder else None), report)
+
+
+def _conduct(
+    run: Run,
+    champion: Path,
+    bundle: Bundle,
+    examples: Examples,
+    replay: Path | None,
+    texts: Path,
+    seed: int,
+    force: str | None,
+) -> Retrained:
+    """The cue head from what people say of single cues, on frozen states."""
+    run.tell("encoding your examples", 0.05)
+    different = list(dict.fromkeys(e.text for e in examples.used))
+    words = [len(t.ids) > 0 for t in tokenize(different, bundle.tokenizer, bundle.max_tokens)]
+    kept = [t for t, some in zip(different, words, strict=True) if some]
+    used = [e for e in examples.used if e.text in set(kept)]
+    left_out = {"without words": len(examples.used) - len(used)} if len(used) < len(examples.used) else {}
+    report: dict[str, Any] = {
+        "task": "conduct",
+        "champion": {"version": bundle.info.version, "digest": bundle.info.digest},
+        "challenger": None,
+        "examples": examples.report() | {"left_out": left_out, "learnt_from": len(used)},
+        "options": {"seed": seed, "force": force},
+    }
+    user = cues.read(kept, bundle)
+    claims = cues.claims_of(used, user)
+    first = cues.enough(claims)
+    if not first.passed:
+        return _finished(run, None, Decision((first,)), report)
+    run.tell("encoding the replayed texts", 0.15)
+    learnt, watch = _cue_replay(set(kept), replay, texts)
+    of_texts = folds(kept, ["" for _ in kept], seed)
+    found = cues.taught(bundle.conduct, user, claims, cues.read(learnt, bundle), of_texts, run.tell)
+    report["conduct"] = found.report
+    run.tell("writing the bundle", 0.8)
+    record = {k: report[k] for k in ("task", "champion", "examples", "options", "conduct")}
+    weights = {name: getattr(found.head, part) for name, part in zip(cues.ARRAYS, cues.HEAD, strict=True)}
+    heads = weights | {"cue.thresholds": found.head.thresholds}
+    folder = rewritten(
+        champion, run.folder / "bundle", heads, record, {"conduct": {"own_examples": found.report}}, weights
+    )
+    run.tell("comparing", 0.85)
+    old, new = Scorer(bundle), Scorer.load(folder)
+    agreed = _cues_agree(old, new, watch)
+    one, other = (float(vignettes.as_texts(s.bundle.loyalty.conduct, _reader(s))["tau"]) for s in (old, new))
+    checks = [
+        first,
+        *found.checks,
+        gate.at_least("agreement", "F1 of cues against the champion's on other texts", agreed, gate.LEAST_CONDUCT),
+        gate.no_lower("published findings", "Kendall's tau over published findings", one, other, cues.TAU_TOLERANCE),
+    ]
+    return _finished(run, folder, Decision(tuple(checks), _forced(checks, force)), report)
+
+
+def _cue_replay(own: set[str], replay: Path | None, texts: Path) -> tuple[list[str], list[str]]:
+    """Texts that are learnt beside the user's, and texts to compare champion and challenger on."""
+    given = [t for t in read_table(replay)["text"].to_pylist() if t and t.strip()] if replay else []
+    shipped = [r["text"] for r in _own(texts, "sentiment")]
+    found = sorted({t for t in (*given[:REPLAYED], *shipped) if t not in own}, key=_hash)
+    # Short texts of our own tell few cues; the findings in our own words tell many.
+    told = [v.text for v in vignettes.VIGNETTES]
+    watched = min(cues.WATCHED, len(found) // 3)
+    return [*found[watched : watched + cues.REPLAYED], *told], found[:watched]
+
+
+def _reader(scorer: Scorer) -> Callable[[Sequence[str]], list[CaseFeatures]]:
+    return lambda texts: [m.features for m in loyalty.read_masked(scorer, texts)]
 
 
 # ------------------------------------------------------------------------------------------------------------ material

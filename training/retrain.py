@@ -262,6 +262,8 @@ def retrain(
         "task": task,
         "seed": seed,
         "replay": file_digest(replay) if replay else None,
+        # What an older version left half done is not gone on with.
+        "recipe": repr((tune.PULLS, tune.MIXTURES, tune.Recipe())),
     }
     run = Run(out, key, budget, progress)
     bundle = load_bundle(champion)

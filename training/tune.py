@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 Vectors = NDArray[np.float32]
 Special = tuple[int, int, int]
 
-PULLS = (30.0, 10.0, 3.0, 1.0)
+PULLS = (30.0, 10.0, 3.0)
 """How strongly a head is pulled to the champion's, relative to the size of the features; the strongest first."""
 MIXTURES = (1.0, 0.7, 0.4)
 """Shares of the challenger in the mean of its weights and the champion's."""

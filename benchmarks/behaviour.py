@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from model.scorer import Scorer
-from tests.behaviour.suite import (
+from training.behaviour import (
     KINDS,
-    PINS,
     SUITES,
     Behaviour,
     failures,
@@ -41,6 +40,7 @@ TITLES = {
 SUBJECTS = {"sentiment": "Sentiment of a text", "targets": "Sentiment towards a named target"}
 
 Failed = dict[str, list[str]]
+PINS = Path(__file__).parents[1] / "tests/behaviour/pins.json"
 Pins = dict[str, dict[str, dict[str, Any]]]
 
 
@@ -87,7 +87,7 @@ def page(found: Mapping[str, Any]) -> str:
         "",
         "Written by `python -m benchmarks.behaviour`, which also renews the pins (`tests/behaviour/pins.json`): the",
         "test suite fails where a share of failures rises. The cases are our own, each worded on its own, in",
-        "`tests/behaviour/*.toml`; the idea and the three kinds are those of CheckList (Ribeiro et al. 2020). They are",
+        "`training/texts/behaviour/*.toml`; idea and kinds are those of CheckList (Ribeiro et al. 2020). They are",
         "not for training, and were written before their results were seen (six were reworded afterwards as readers",
         "could have differed). A share says what the model can't do yet, not how often that matters: the cases are no",
         "sample of what people write. With twelve cases and no failure the true share may still be up to .22 (95 %).",
@@ -135,7 +135,7 @@ def main() -> int:
     args = options.parse_args()
     scorer = Scorer.load(args.bundle)
     suites = {suite: load_suite(suite) for suite in SUITES}
-    pins: Pins = read_pins() if PINS.exists() else {}
+    pins: Pins = read_pins(PINS) if PINS.exists() else {}
     failed = measure(scorer, suites)
     found = results(scorer, suites, failed)
     print("\n".join(table(found["suites"], pins)))

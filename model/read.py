@@ -76,6 +76,12 @@ def iter_open(
     return _threads(file, format, name, brand, fields, limits, packed=True, notes=notes)
 
 
+def load_extractors() -> None:
+    """Imports what only web pages need, so that the first page does not have to wait for it."""
+    import extruct  # noqa: F401
+    import trafilatura  # noqa: F401
+
+
 def read(
     content: bytes | str,
     *,

@@ -17,16 +17,16 @@ SENTIMENT_FIGURES = ("n", "macro_f1", "macro_f1_interval", "macro_recall", "accu
 CONDUCT_FIGURES = ("documents", "micro_f1", "micro_f1_interval", "macro_f1_frequent", "role_accuracy")
 
 
-def about(info: BundleInfo, settings: Settings) -> ModelResponse:
-    """The answer of /v1/model for a worker that scores with the bundle `info`."""
-    folder = settings.bundle or RELEASED
+def about(info: BundleInfo, settings: Settings, folder: Path | None = None) -> ModelResponse:
+    """The answer of /v1/model for a worker that scores with the bundle `info`, opened from folder (or the released)."""
+    folder = folder or RELEASED
     meta = _manifest_of(info, folder)
     return ModelResponse(
         version=info.version,
         digest=info.digest,
         base=meta.get("base"),
         created=meta.get("created"),
-        figures=_figures(folder, meta),
+        figures=main_figures(folder, meta),
         limits=Limits(
             texts=MAX_TEXTS,
             text_characters=MAX_TEXT_CHARACTERS,
@@ -63,7 +63,7 @@ def _manifest_of(info: BundleInfo, folder: Path) -> dict[str, Any]:
     return meta if bundle_digest(meta["files"]) == info.digest else {}
 
 
-def _figures(folder: Path, meta: dict[str, Any]) -> dict[str, Any] | None:
+def main_figures(folder: Path, meta: dict[str, Any]) -> dict[str, Any] | None:
     """The main figures out of figures.json; None where the bundle has none, or not those it was released with."""
     path = folder / "figures.json"
     if not path.is_file() or file_digest(path) != meta.get("files", {}).get(path.name):

@@ -1,11 +1,13 @@
 """The HTTP service: `bentoml serve service.app:Amends` or `amends serve`. See docs/http.md."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from http import HTTPStatus
+from pathlib import Path
 from threading import Event
 from typing import Any, TypeVar
 
@@ -14,23 +16,27 @@ import numpy as np
 from opentelemetry import trace
 from pydantic import ValidationError
 
+from model.bundle import RELEASED
 from model.drift import DriftWatch, Reference, load_reference
 from model.moment import as_of, moment_of
 from model.privacy import KINDS, Masker
-from model.read import read, thread_from_dict
+from model.read import load_extractors, read, thread_from_dict
 from model.reading.json import thread_to_dict
 from model.scorer import Scorer, has_words
 from model.types import InputError, Sentiment, Thread
 from service import tracing
 from service.about import about
 from service.cases import estimate
+from service.champion import Follower, first_to_open
 from service.cores import Cores, GivesWay
 from service.errors import describe, masked, to_api_error
-from service.feedback import FeedbackRequest, FeedbackResponse, keep
+from service.feedback import FeedbackRequest, FeedbackResponse, export, keep
 from service.framework import HttpService
 from service.jobs import Job, JobRequest, JobRunner, submit
 from service.log import note
 from service.metrics import ScoringMetrics
+from service.registry import Registry, bundle_folder
+from service.retrain_job import Retraining, RetrainRequest, Retrains, switched_off
 from service.schemas import (
     MAX_TARGET_CHARACTERS,
     MAX_TEXT_CHARACTERS,
@@ -62,9 +68,21 @@ SLICE = 64
 # Of a worker; SQLite lets one write at a time anyway.
 STORE_THREADS = 2
 
+# Scored once with a new bundle before it answers anybody: the first call is slower.
+WARM_UP = "The kettle leaked, but they sent a refund the same day and said sorry."
+
 T = TypeVar("T")
 
 served = bentoml.service(name="Amends", service_class=HttpService)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A bundle that answers, with what is said of it. watch: compares texts with its training texts, where known."""
+
+    scorer: Scorer
+    about: ModelResponse
+    watch: DriftWatch | None
 
 
 @served
@@ -76,25 +94,38 @@ class Amends:
 
     def __init__(self) -> None:
         self.settings = Settings.from_env()
-        self.scorer = self.load_scorer(self.settings)
-        reference = self.load_reference(self.settings)
-        self.metrics = ScoringMetrics(self.scorer.info, DriftWatch(reference) if reference else None)
+        self._follower: Follower | None = None
+        # Changed by the follower alone; a request takes it once.
+        self._opened = self._first_bundle()
+        self.metrics = ScoringMetrics(self._opened.scorer.info, self._opened.watch)
         self.store = opened_store(self.settings)
-        self._about = about(self.scorer.info, self.settings)
         self._cores = Cores(self.settings.scoring_threads)
         self._threads = ThreadPoolExecutor(self.settings.scoring_threads, thread_name_prefix="score")
         # They wait for the database far more than they work.
         self._store_threads = ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="store")
+        self.retrains = self.load_retrains(self.settings)
         self.jobs = self._job_runner()
         self.jobs.start()
+        threading.Thread(target=load_extractors, name="extractors", daemon=True).start()
+        if self._follower:
+            self._follower.start()
 
-    def load_scorer(self, settings: Settings) -> Scorer:
-        """The scorer of this worker. Threads come from requests, so that one call keeps to one."""
-        return Scorer.load(settings.bundle, threads=1)
+    def load_scorer(self, folder: Path) -> Scorer:
+        """A scorer over a bundle. Threads come from requests, so that one call keeps to one."""
+        return Scorer.load(folder, threads=1)
 
-    def load_reference(self, settings: Settings) -> Reference | None:
-        """How the training texts of the bundle are spread, if that is known."""
-        return load_reference(settings.bundle)
+    def load_reference(self, folder: Path) -> Reference | None:
+        """How the training texts of a bundle are spread, if that is known."""
+        return load_reference(folder)
+
+    def load_retrains(self, settings: Settings) -> Retrains:
+        """The runs of retraining on this machine."""
+        return Retrains(settings.state_folder / "retrain")
+
+    @property
+    def scorer(self) -> Scorer:
+        """The scorer that answers; another one from one moment to the next."""
+        return self._opened.scorer
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod
@@ -112,6 +143,9 @@ class Amends:
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def close(self) -> None:
         """Puts the job in hand back, lets go of the threads and sends the last spans; work not begun is dropped."""
+        if self._follower:
+            self._follower.close()
+        self.retrains.close()
         self.jobs.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._store_threads.shutdown(wait=False, cancel_futures=True)
@@ -125,7 +159,7 @@ class Amends:
         Gives a report per thread: the sentiment of every utterance, each author's case with the company's conduct,
         and the loyalty of each customer.
         """
-        return await self._in_thread(lambda gone: self._score(request, gone, self.scorer))
+        return await self._in_thread(lambda gone, scorer: self._score(request, gone, scorer))
 
     @bentoml.api(route="/v1/sentiment")  # type: ignore[untyped-decorator]
     async def sentiment(self, request: SentimentRequest, /) -> SentimentResponse:
@@ -133,7 +167,7 @@ class Amends:
 
         Gives a result per text, in order. A text that can't be scored gets an error in its place.
         """
-        return await self._in_thread(lambda gone: self._sentiment(request, gone))
+        return await self._in_thread(lambda gone, scorer: self._sentiment(request, gone, scorer))
 
     @bentoml.api(route="/v1/read")  # type: ignore[untyped-decorator]
     async def read(self, request: ReadRequest, /) -> ReadResponse:
@@ -141,7 +175,7 @@ class Amends:
 
         Gives the threads as `/v1/score` takes them, with warnings about what could not be read.
         """
-        return await self._in_thread(lambda _: self._read(request))
+        return await self._in_thread(lambda *_: self._read(request))
 
     @bentoml.api(route="/v1/feedback")  # type: ignore[untyped-decorator]
     async def feedback(self, request: FeedbackRequest, /, ctx: bentoml.Context) -> FeedbackResponse:
@@ -170,6 +204,20 @@ class Amends:
         ctx.response.headers["Location"] = f"/v1/jobs/{job.id}"
         return job
 
+    @bentoml.api(route="/v1/retrain")  # type: ignore[untyped-decorator]
+    async def retrain(self, request: RetrainRequest, /, ctx: bentoml.Context) -> Retraining:
+        """Learn from the feedback in the background.
+
+        Gives the run with its number at once. One runs at a time; what passes the gate becomes the champion.
+        """
+        if not self.settings.retrain:
+            raise switched_off()
+        caller = caller_of(ctx.request)
+        run = await self.in_store(lambda: self._retrain(request, caller))
+        ctx.response.status_code = HTTPStatus.ACCEPTED
+        ctx.response.headers["Location"] = f"/v1/retrain/{run.id}"
+        return run
+
     @bentoml.api(route="/v1/what-if")  # type: ignore[untyped-decorator]
     async def what_if(self, request: WhatIfRequest, /) -> WhatIfResponse:
         """Compare cases with comparable posts that report other conduct.
@@ -178,7 +226,7 @@ class Amends:
         of the direction. An association among comparable posts, not what the change would cause.
         """
         return await self._in_thread(
-            lambda gone: what_if_answer(self.scorer, request, self._source(request), lambda: _stop_if(gone))
+            lambda gone, scorer: what_if_answer(scorer, request, self._source(request), lambda: _stop_if(gone))
         )
 
     @bentoml.api(route="/v1/advise")  # type: ignore[untyped-decorator]
@@ -188,7 +236,7 @@ class Amends:
         Gives the feasible actions with the largest differences, each with its what-if and the author's own words.
         """
         return await self._in_thread(
-            lambda gone: advise_answer(self.scorer, request, self._source(request), lambda: _stop_if(gone))
+            lambda gone, scorer: advise_answer(scorer, request, self._source(request), lambda: _stop_if(gone))
         )
 
     @bentoml.api(route="/v1/loyalty")  # type: ignore[untyped-decorator]
@@ -197,7 +245,7 @@ class Amends:
 
         Gives an estimate per case, in order. A case that can't be used gets an error in its place.
         """
-        return await self._in_thread(lambda gone: self._loyalty(request.cases, gone))
+        return await self._in_thread(lambda gone, scorer: self._loyalty(request.cases, gone, scorer))
 
     def about(self) -> ModelResponse:
         """Describe the model that answers.
@@ -205,22 +253,24 @@ class Amends:
         Gives its version and digest, its figures on held-out data, the limits of a request, and every label that an
         answer may hold.
         """
-        return self._about
+        return self._opened.about
 
-    async def _in_thread(self, work: Callable[[Event], T]) -> T:
-        """Runs work(gone) in a scoring thread; `gone` is set once nobody waits for the result any more.
+    async def _in_thread(self, work: Callable[[Event, Scorer], T]) -> T:
+        """Runs work(gone, scorer) in a scoring thread; `gone` is set once nobody waits for the result any more.
+
+        The scorer is that of this moment: a request that is in hand while the champion changes ends as it began.
 
         A thread can't be killed: work that was given up keeps its thread until it next looks at `gone`, so that
         there are never more threads at work than were set.
         """
-        gone = Event()
-        note(bundle=self.scorer.info.version)
+        gone, scorer = Event(), self.scorer
+        note(bundle=scorer.info.version)
         # The thread sees the same context, so that it can add to the log line of the request.
         context = copy_context()
 
         def on_a_core() -> T:
             with self._cores.taken():
-                return _traced(work, gone)
+                return _traced(lambda: work(gone, scorer))
 
         with self._cores.wanted():
             try:
@@ -232,6 +282,31 @@ class Amends:
         """Runs work() in a thread for the database, where it waits for nothing that is scored."""
         return await asyncio.get_running_loop().run_in_executor(self._store_threads, work)
 
+    def _first_bundle(self) -> Opened:
+        registry = Registry(self.settings.models)
+        if not self.settings.follows_champion:
+            return self._open(bundle_folder(self.settings.bundle, registry) or RELEASED)
+        version, opened = first_to_open(registry, self._open)
+        self._follower = Follower(registry, version, self._take)
+        return opened
+
+    def _open(self, folder: Path) -> Opened:
+        scorer = self.load_scorer(folder)
+        reference = self.load_reference(folder)
+        watch = DriftWatch(reference) if reference else None
+        return Opened(scorer, about(scorer.info, self.settings, folder), watch)
+
+    def _take(self, folder: Path) -> None:
+        """Puts another bundle to use, once it has shown that it can score."""
+        opened = self._open(folder)
+        opened.scorer.sentiment([WARM_UP])
+        self._opened = opened
+        self.metrics.use(opened.scorer.info, opened.watch)
+
+    def _retrain(self, request: RetrainRequest, caller: str) -> Retraining:
+        champion = Registry(self.settings.models).state().champion
+        return self.retrains.start(request, champion, caller, lambda path: export(self.store, path))
+
     def _job_runner(self) -> JobRunner:
         settings = self.settings
         times = {"lease_seconds": settings.job_lease_seconds, "job_days": settings.job_days}
@@ -239,8 +314,9 @@ class Amends:
 
     def _job_item(self, item: str, gone: Event) -> dict[str, Any]:
         # The same bundle, but its encoder lets requests go first.
-        encoder = GivesWay(self.scorer.bundle.encoder, lambda: self._cores.give_way(gone))
-        scorer = Scorer(replace(self.scorer.bundle, encoder=encoder))
+        bundle = self.scorer.bundle
+        encoder = GivesWay(bundle.encoder, lambda: self._cores.give_way(gone))
+        scorer = Scorer(replace(bundle, encoder=encoder))
         with self._cores.spare(gone):
             return {"reports": self._score(ScoreRequest.model_validate_json(item), gone, scorer).reports}
 
@@ -321,29 +397,29 @@ class Amends:
             return Failure(error=self._problem(error)).model_dump()
         self.metrics.report(report)
         scored = [(one.utterance.text, one.sentiment) for one in report.utterances if one.sentiment]
-        self._watch([text for text, _ in scored], [sentiment.label for _, sentiment in scored])
+        self._watch(scorer, [text for text, _ in scored], [sentiment.label for _, sentiment in scored])
         return report.to_dict()
 
-    def _watch(self, texts: list[str], labels: list[str]) -> None:
+    def _watch(self, scorer: Scorer, texts: list[str], labels: list[str]) -> None:
         # A second look at the tokens costs a hundredth of what scoring does.
-        encodings = self.scorer.bundle.tokenizer.encode_batch(texts, add_special_tokens=False)
+        encodings = scorer.bundle.tokenizer.encode_batch(texts, add_special_tokens=False)
         self.metrics.drift([np.asarray(encoding.ids, dtype=np.int64) for encoding in encodings], labels)
 
-    def _loyalty(self, cases: Sequence[Any], gone: Event) -> LoyaltyResponse:
+    def _loyalty(self, cases: Sequence[Any], gone: Event, scorer: Scorer) -> LoyaltyResponse:
         results: list[CaseEstimate | Failure] = []
         for i, case in enumerate(cases):
             _stop_if(gone)
-            results.append(result := self._case(i, case))
+            results.append(result := self._case(i, case, scorer))
             self.metrics.record(result.band if isinstance(result, CaseEstimate) else None)
         note(cases=len(results), failed=sum(isinstance(r, Failure) for r in results))
-        return LoyaltyResponse(results=results, bundle=BundleRef(**asdict(self.scorer.info)))
+        return LoyaltyResponse(results=results, bundle=BundleRef(**asdict(scorer.info)))
 
-    def _case(self, index: int, case: object) -> CaseEstimate | Failure:
+    def _case(self, index: int, case: object, scorer: Scorer) -> CaseEstimate | Failure:
         try:
             known = LoyaltyCase.model_validate(case)
             if known.id and self.settings.mask_personal_data:
                 known = known.model_copy(update={"id": Masker().name(known.id)})
-            return estimate(known, self.scorer.bundle.loyalty)
+            return estimate(known, scorer.bundle.loyalty)
         except (InputError, ValidationError) as error:
             problem = self._problem(error)
             field = ".".join(filter(None, ("cases", str(index), problem.field)))
@@ -353,7 +429,7 @@ class Amends:
         problem = to_api_error(error).problem
         return masked(problem) if self.settings.mask_personal_data else problem
 
-    def _sentiment(self, request: SentimentRequest, gone: Event) -> SentimentResponse:
+    def _sentiment(self, request: SentimentRequest, gone: Event, scorer: Scorer) -> SentimentResponse:
         texts, targets = request.texts, request.targets or [None] * len(request.texts)
         results = [_unscorable(i, *pair) for i, pair in enumerate(zip(texts, targets, strict=True))]
         masker = Masker() if self.settings.mask_personal_data else None
@@ -364,25 +440,25 @@ class Amends:
         for start in range(0, len(good), SLICE):
             _stop_if(gone)
             some = good[start : start + SLICE]
-            scored += self.scorer.sentiment([texts[i] for i in some], [targets[i] for i in some])
+            scored += scorer.sentiment([texts[i] for i in some], [targets[i] for i in some])
         items = dict(zip(good, scored, strict=True))
         self.metrics.texts(s.label if (s := items.get(i)) else None for i in range(len(texts)))
         known = [(texts[i], sentiment.label) for i, sentiment in items.items() if sentiment]
-        self._watch([text for text, _ in known], [label for _, label in known])
+        self._watch(scorer, [text for text, _ in known], [label for _, label in known])
         note(texts=len(texts), failed=len(texts) - sum(s is not None for s in scored))
         if self.settings.log_texts:
             note(said=[text for i, text in enumerate(texts) if not results[i]])
         return SentimentResponse(
             results=[failure or _item(i, items[i]) for i, failure in enumerate(results)],
-            bundle=BundleRef(**asdict(self.scorer.info)),
+            bundle=BundleRef(**asdict(scorer.info)),
             masked={kind: masker.found[kind] for kind in KINDS} if masker else None,
         )
 
 
-def _traced(work: Callable[[Event], T], gone: Event) -> T:
+def _traced(work: Callable[[], T]) -> T:
     """Runs work in a span of its own, so that a trace tells the wait for a thread from the work."""
     with trace.get_tracer("amends").start_as_current_span("work"):
-        return work(gone)
+        return work()
 
 
 def _stop_if(gone: Event) -> None:

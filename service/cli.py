@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from model.types import InputError, Report, Thread
+from service import models
 from service.files import error_line
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ FORMATS = (
     "hackernews", "youtube", "discourse", "schema", "convokit", "commento",
 )  # fmt: skip
 MAX_WIDTH = 110
+BUNDLE_HELP = "model to use: a folder, champion, or models:VERSION (default: the released one)"
 
 
 class Load(Protocol):
@@ -43,6 +45,8 @@ def main(argv: Sequence[str] | None = None, *, load: Load | None = None) -> int:
     args = parser().parse_args(argv)
     _tolerate_odd_characters()
     try:
+        if getattr(args, "bundle", None) is not None:
+            args.bundle = _bundle_folder(args.bundle)
         code = _run(args, load or _load)
         sys.stdout.flush()
         return code
@@ -71,8 +75,10 @@ def parser() -> argparse.ArgumentParser:
     _predict_options(commands.add_parser("predict", help="score every text of a table"))
     _batch_options(commands.add_parser("batch", help="score any amount of files, and go on where it stopped"))
     _evaluate_options(commands.add_parser("evaluate", help="measure the model on labelled data"))
+    _retrain_options(commands.add_parser("retrain", help="learn from labelled examples, and say whether it is better"))
     _serve_options(commands.add_parser("serve", help="answer over HTTP"))
     _feedback_options(commands.add_parser("feedback", help="what people told the server they know better"))
+    models.options(commands.add_parser("models", help="versions of the model: compare, promote, go back"))
     return top
 
 
@@ -169,7 +175,7 @@ def _batch_options(options: argparse.ArgumentParser) -> None:
         "--field", action="append", type=_field, metavar="NAME=COLUMN", default=[],
         help="a column of a table and what it is (docs/reading.md), such as text=body; may be repeated",
     )  # fmt: skip
-    options.add_argument("--bundle", type=Path, metavar="FOLDER", help="model to use (default: the released one)")
+    options.add_argument("--bundle", type=Path, metavar="FOLDER", help=BUNDLE_HELP)
 
 
 def _evaluate_options(options: argparse.ArgumentParser) -> None:
@@ -189,6 +195,12 @@ def _evaluate_options(options: argparse.ArgumentParser) -> None:
     _bundle_options(options)
 
 
+def _retrain_options(parser: argparse.ArgumentParser) -> None:
+    from service.retrain import options
+
+    options(parser)
+
+
 def _serve_options(options: argparse.ArgumentParser) -> None:
     options.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     options.add_argument("--port", type=_port, default=3000, help="default: %(default)s")
@@ -203,7 +215,7 @@ def _feedback_options(options: argparse.ArgumentParser) -> None:
 
 
 def _bundle_options(options: argparse.ArgumentParser) -> None:
-    options.add_argument("--bundle", type=Path, metavar="FOLDER", help="model to use (default: the released one)")
+    options.add_argument("--bundle", type=Path, metavar="FOLDER", help=BUNDLE_HELP)
     options.add_argument("--threads", type=_positive, default=1, help="for the encoder (default: %(default)s)")
 
 
@@ -243,7 +255,7 @@ def _table_path(value: str) -> Path:
 
 
 def _run(args: argparse.Namespace, load: Load) -> int:
-    if args.version:
+    if getattr(args, "version", None) is True:
         return _version()
     if args.command == "score":
         return _score(args, load)
@@ -261,10 +273,16 @@ def _run(args: argparse.Namespace, load: Load) -> int:
         return _batch(args, load)
     if args.command == "evaluate":
         return _evaluate(args, load)
+    if args.command == "retrain":
+        from service.retrain import run
+
+        return run(args)
     if args.command == "serve":
         return _serve(args)
     if args.command == "feedback":
         return _export_feedback(args)
+    if args.command == "models":
+        return models.run(args, _say)
     parser().print_help(sys.stderr)
     return 2
 
@@ -273,6 +291,12 @@ def _load(bundle: Path | None = None, *, threads: int = 1) -> "Scorer":
     from model.scorer import Scorer
 
     return Scorer.load(bundle, threads=threads)
+
+
+def _bundle_folder(choice: Path) -> Path | None:
+    from service.registry import bundle_folder
+
+    return bundle_folder(choice)
 
 
 def _version() -> int:

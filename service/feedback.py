@@ -222,7 +222,7 @@ def export(store: Store, out: Path) -> int:
     """Writes all feedback as JSON lines, oldest first, and gives their number. out appears when all is done."""
     count = 0
     with replacing(out) as path, path.open("w", encoding="utf-8") as lines:
-        for row in _all(store):
+        for row in every(store):
             lines.write(json.dumps(row, ensure_ascii=False) + "\n")
             count += 1
     return count
@@ -233,7 +233,8 @@ def canonical(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def _all(store: Store) -> Iterator[dict[str, Any]]:
+def every(store: Store) -> Iterator[dict[str, Any]]:
+    """All feedback as `export` writes it, oldest first."""
     after: int | None = 0
     while after is not None:
         found = store.feedback(after, EXPORT_ROWS)

@@ -57,14 +57,22 @@ class ScoringMetrics:
             registry=self.registry,
             multiprocess_mode="livemax",
         )
-        bundle = Gauge(
+        self._bundle = Gauge(
             PREFIX + "bundle_info",
-            "1 for the bundle that answers",
+            "1 for the bundle that answers, 0 for one that answered before",
             ("version", "digest"),
             registry=self.registry,
             multiprocess_mode="livemax",
         )
-        bundle.labels(info.version, info.digest).set(1)
+        self._info = info
+        self._bundle.labels(info.version, info.digest).set(1)
+
+    def use(self, info: BundleInfo, watch: DriftWatch | None) -> None:
+        """Another bundle answers from now on."""
+        # A label can't be taken out of the file that workers share.
+        self._bundle.labels(self._info.version, self._info.digest).set(0)
+        self._bundle.labels(info.version, info.digest).set(1)
+        self._info, self._watch, self._unseen = info, watch, 0
 
     def texts(self, labels: Iterable[str | None]) -> None:
         """Counts texts by their sentiment; None where a text could not be scored."""
@@ -75,13 +83,14 @@ class ScoringMetrics:
 
     def drift(self, texts: Sequence[NDArray[np.int64]], labels: Sequence[str]) -> None:
         """Compares texts, given as token ids, and the labels predicted for them with the reference."""
-        if self._watch is None or not len(texts):
+        watch = self._watch
+        if watch is None or not len(texts):
             return
-        self._watch.add(texts, labels)
+        watch.add(texts, labels)
         self._unseen += len(texts)
         if self._unseen >= DRIFT_EVERY:
             self._unseen = 0
-            for aspect, score in self._watch.scores().items():
+            for aspect, score in watch.scores().items():
                 self._drift.labels(aspect).set(score)
 
     def report(self, report: Report) -> None:

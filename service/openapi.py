@@ -17,8 +17,8 @@ ERRORS = {
     "400": "The body is not JSON",
     "401": "The server asks for an API key and there was none that it knows",
     "403": "The key may only read",
-    "404": "There is no such job",
-    "409": "The job has ended",
+    "404": "There is no such job or run",
+    "409": "The job has ended, or retraining is off or at work already",
     "413": "The body is too large",
     "415": "The body is not declared as uncompressed application/json",
     "422": "A field is missing or has a value that can't be used",
@@ -30,9 +30,11 @@ ERRORS = {
 POST_ERRORS = ("400", "401", "413", "415", "422", "429", "500", "504")
 # Besides those, what endpoints may answer that keep something.
 STORE_ERRORS = ("403", "503")
+# Besides those, what /v1/retrain may answer.
+RUN_ERRORS = ("404", "409")
 SCORING = "scoring"
-TAGS = {"/v1/feedback": "feedback", "/v1/jobs": "jobs"}
-ACCEPTED = {"/v1/jobs": ("202", "Queued")}
+TAGS = {"/v1/feedback": "feedback", "/v1/jobs": "jobs", "/v1/retrain": "retraining"}
+ACCEPTED = {"/v1/jobs": ("202", "Queued"), "/v1/retrain": ("202", "Begun")}
 PROBES = {
     "/livez": "200 while the worker lives",
     "/readyz": "200 once the worker takes requests",
@@ -76,6 +78,7 @@ def openapi(
 def _operation(api: Any) -> dict[str, Any]:
     summary, _, details = cleandoc(api.doc).partition("\n")
     errors = POST_ERRORS + (STORE_ERRORS if api.route in TAGS else ())
+    errors += RUN_ERRORS if TAGS.get(api.route) == "retraining" else ()
     status, text = ACCEPTED.get(api.route, ("200", "Done"))
     return {
         "tags": [TAGS.get(api.route, SCORING)],

@@ -10,7 +10,8 @@ from pathlib import Path
 from model.bundle import RELEASED, verified
 from model.types import InputError
 from service import tracing
-from service.settings import Settings, default_state
+from service.registry import Registry, bundle_folder, default_home, is_version
+from service.settings import CHAMPION, Settings
 from service.store import Store, absolute_url, open_store
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -21,7 +22,7 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
 def serve(host: str, port: int, workers: int | None = None) -> None:
-    """Becomes the server: replaces this process and doesn't return. SIGTERM and SIGINT end it and its workers.
+    """Becomes the server and doesn't return. SIGTERM and SIGINT end it and its workers.
 
     workers: processes, each with a scorer of its own; None leaves it to AMENDS_WORKERS, which is 1 by default.
     Raises InputError when a setting, the bundle, the host or the
@@ -34,7 +35,16 @@ def serve(host: str, port: int, workers: int | None = None) -> None:
     tracing.check(env)
     address = free_address(host, port)
     sys.stdout.flush()
-    os.execve(sys.executable, command(address, port), env)  # noqa: S606
+    _become(command(address, port), env)
+
+
+def _become(line: list[str], env: Mapping[str, str]) -> None:
+    """Runs BentoML's command line in this process: another interpreter would read all modules once more."""
+    os.environ.update(env)
+    sys.argv = ["bentoml", *line[3:]]
+    from bentoml_cli.cli import cli
+
+    cli()
 
 
 def command(address: str, port: int, target: str = "service.app:Amends") -> list[str]:
@@ -46,12 +56,14 @@ def command(address: str, port: int, target: str = "service.app:Amends") -> list
 
 def environment(env: Mapping[str, str], port: int, workers: int | None) -> dict[str, str]:
     """The environment of the server: the caller's own, with what the server needs."""
-    changed = {"BENTOML_HOME": str(_home(env, port)), "BENTOML_DO_NOT_TRACK": "True"}
+    # The registry stays where it was: its default is the home that BentoML has outside the server.
+    models = str(default_home(env).resolve())
+    changed = {"BENTOML_HOME": str(_home(env, port)), "BENTOML_DO_NOT_TRACK": "True", "AMENDS_MODELS": models}
     if workers is not None:
         changed["AMENDS_WORKERS"] = str(workers)
     for name in ("AMENDS_BUNDLE", "AMENDS_API_KEYS_FILE", "AMENDS_STATE"):
         # BentoML changes the working directory.
-        if path := env.get(name):
+        if (path := env.get(name)) and not is_version(path):
             changed[name] = str(Path(path).resolve())
     if url := env.get("AMENDS_DATABASE_URL"):
         changed["AMENDS_DATABASE_URL"] = absolute_url(url)
@@ -60,7 +72,7 @@ def environment(env: Mapping[str, str], port: int, workers: int | None) -> dict[
 
 def check_bundle(settings: Settings) -> None:
     """Raises InputError unless the settings name a whole bundle: a worker that can't open it would restart for ever."""
-    verified(settings.bundle or RELEASED)
+    verified(bundle_folder(settings.bundle or Path(CHAMPION), Registry(settings.models)) or RELEASED)
 
 
 def prepare_store(settings: Settings) -> None:
@@ -71,7 +83,7 @@ def prepare_store(settings: Settings) -> None:
 def opened_store(settings: Settings) -> Store:
     """The store of the settings. Raises InputError where it can't be opened."""
     if settings.database_url is None:
-        _make_state_folder(settings.state or default_state())
+        _make_state_folder(settings.state_folder)
     return open_store(settings.database)
 
 

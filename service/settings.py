@@ -15,6 +15,7 @@ from service.keys import UNITS, Key, Rate, parse_keys, parse_rate
 PREFIX = "AMENDS_"
 ORIGIN = re.compile(r"https?://[^/\s*]+")
 CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+CHAMPION = "champion"
 DATABASE_FILE = "amends.db"
 
 
@@ -24,7 +25,12 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     bundle: Path | None = Field(
-        default=None, description="Folder of the model bundle that answers; unset: the released one."
+        default=None,
+        description="What answers: `champion` or unset follows the registry (models.md), `released` and "
+        "`models:VERSION` stay with one version, a folder with that bundle.",
+    )
+    models: Path | None = Field(
+        default=None, description="Where versions of the model are kept; unset: `BENTOML_HOME`, else `~/bentoml`."
     )
     workers: int = Field(
         default=1,
@@ -85,10 +91,24 @@ class Settings(BaseModel):
         default=0, ge=0, allow_inf_nan=False, description="Days before feedback is deleted; 0: never."
     )
 
+    retrain: bool = Field(
+        default=False, description="Whether `/v1/retrain` may start a retraining; it needs the train extra and a core."
+    )
+
+    @property
+    def state_folder(self) -> Path:
+        """Folder for what the server keeps."""
+        return self.state or default_state()
+
+    @property
+    def follows_champion(self) -> bool:
+        """Whether the bundle is that of the registry's champion, and changes with it."""
+        return self.bundle is None or str(self.bundle) == CHAMPION
+
     @property
     def database(self) -> str:
         """URL of the database: as set, or that of a file in the state folder."""
-        return self.database_url or f"sqlite:///{self.state or default_state()}/{DATABASE_FILE}"
+        return self.database_url or f"sqlite:///{self.state_folder}/{DATABASE_FILE}"
 
     @property
     def keys(self) -> tuple[Key, ...]:

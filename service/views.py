@@ -14,6 +14,7 @@ from service.errors import ApiError
 from service.feedback import FeedbackPage, page
 from service.jobs import Job, JobList, JobResults, State, job_of
 from service.keys import CALLER, Key
+from service.retrain_job import Retraining, RetrainingList
 from service.schemas import Problem
 from service.store import JobEndedError, Page
 
@@ -131,12 +132,41 @@ async def cancel_job(service: "Amends", request: Request) -> Response:
     return JSONResponse(job_of(row).model_dump())
 
 
+async def list_retraining(service: "Amends", request: Request) -> Response:
+    """List the runs of retraining, oldest first. The last ten are kept."""
+    Query.model_validate(dict(request.query_params))
+    runs = await service.in_store(service.retrains.list)
+    return JSONResponse(RetrainingList(runs=runs).model_dump())
+
+
+async def get_retraining(service: "Amends", request: Request) -> Response:
+    """Ask how far a run of retraining is, and what the gate decided."""
+    Query.model_validate(dict(request.query_params))
+    number = _number(request)
+    found = await service.in_store(lambda: service.retrains.get(number))
+    return JSONResponse(found.model_dump())
+
+
+async def cancel_retraining(service: "Amends", request: Request) -> Response:
+    """Stop a run of retraining.
+
+    Gives the run. What it did so far stays, so that it can go on.
+    """
+    Query.model_validate(dict(request.query_params))
+    number = _number(request)
+    found = await service.in_store(lambda: service.retrains.cancel(number))
+    return JSONResponse(found.model_dump())
+
+
 VIEWS: Final = (
     View("/v1/feedback", "GET", list_feedback, FeedbackPage, Pages),
     View("/v1/jobs", "GET", list_jobs, JobList, JobPages),
     View("/v1/jobs/{id}", "GET", get_job, Job),
     View("/v1/jobs/{id}", "DELETE", cancel_job, Job),
     View("/v1/jobs/{id}/results", "GET", get_results, JobResults, ResultPages),
+    View("/v1/retrain", "GET", list_retraining, RetrainingList),
+    View("/v1/retrain/{id}", "GET", get_retraining, Retraining),
+    View("/v1/retrain/{id}", "DELETE", cancel_retraining, Retraining),
 )
 
 

@@ -14,6 +14,7 @@ def _state(tmp_path_factory):
     """What servers keep goes into a folder of the tests, and never into that of whoever runs them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AMENDS_STATE", str(tmp_path_factory.mktemp("state")))
+        patch.setenv("AMENDS_MODELS", str(tmp_path_factory.mktemp("models")))
         yield
 
 

@@ -1,6 +1,9 @@
 """A scorer without trained weights: real heads over an encoder that knows a dozen words by heart."""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +12,7 @@ from tokenizers.models import WordLevel
 from tokenizers.normalizers import Lowercase
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
-from model.bundle import Bundle
+from model.bundle import SERVED, Bundle, file_digest
 from model.codebook import DOCUMENT_FIELDS, SENTENCE_LABELS
 from model.conduct import ConductHead
 from model.encoder import Encoder, States
@@ -122,3 +125,14 @@ def fake_bundle(encoder: Encoder | None = None) -> Bundle:
 def fake_scorer() -> Scorer:
     """A real Scorer over the fake bundle."""
     return Scorer(fake_bundle())
+
+
+def bundle_files(folder: Path, word: str, figures: dict[str, Any] | None = None) -> Path:
+    """A folder with right digests whose files hold a word each: enough for whoever keeps bundles and opens none."""
+    folder.mkdir(parents=True, exist_ok=True)
+    contents: dict[str, Any] = {name: {"word": word} for name in SERVED} | {"figures.json": figures or {}}
+    for name, content in contents.items():
+        (folder / name).write_text(json.dumps(content))
+    files = {name: file_digest(folder / name) for name in contents}
+    (folder / "bundle.json").write_text(json.dumps({"version": word, "created": "2026-01-31", "files": files}))
+    return folder

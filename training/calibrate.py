@@ -16,10 +16,15 @@ ENOUGH = 12
 
 def temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
     """The temperature that minimises the log loss. logits (n, classes), labels (n,). Guo et al. 2017."""
+    return soft_temperature(logits, np.eye(logits.shape[1])[labels], np.full(len(labels), 1 / len(labels)))
+
+
+def soft_temperature(logits: NDArray[np.float32], targets: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    """As temperature, for rows of probabilities (n, classes) in the place of labels; weights (n,) sum to 1."""
 
     def loss(log_t: float) -> float:
         probabilities = softmax(logits / float(np.exp(log_t)))
-        return float(-np.log(probabilities[np.arange(len(labels)), labels] + 1e-12).mean())
+        return float(-(weights * (targets * np.log(probabilities + 1e-12)).sum(axis=1)).sum())
 
     return float(np.exp(minimize_scalar(loss, bounds=(-2, 2), method="bounded").x))
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import extruct
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from model.reading.dom import ancestor, classes_of, css, document_order, limit_depth, text_of, tidy, walk
@@ -330,6 +329,9 @@ def _by_schema(html: str) -> list[Found]:
     """Comments and reviews that the page states as JSON-LD or microdata."""
     if re.search(r"schema\.org", html) is None or re.search(r"Comment|Review|Answer", html) is None:
         return []
+    # Loads slowly, as trafilatura does.
+    import extruct
+
     try:
         data = extruct.extract(html, syntaxes=["json-ld", "microdata"], errors="ignore")
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError):

@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import Final
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
-from trafilatura import bare_extraction
 
 from model.reading.comments import Found, author_of, definitions, find_comments, time_of
 from model.reading.dom import ancestor, classes_of, css, limit_attributes, limit_depth, text_of
@@ -223,6 +222,9 @@ def _post_text(tree: LexborHTMLParser, layout: Layout | None, title: str | None)
 
 
 def _extracted(html: str) -> str:
+    # Loads slowly, and a server has to be up before the first page comes.
+    from trafilatura import bare_extraction
+
     try:
         document = bare_extraction(html, include_comments=False, include_tables=True, with_metadata=False)
     except (ValueError, RecursionError, AttributeError, TypeError):

@@ -1,11 +1,13 @@
 """What the released sentiment model must and must not be moved by: the cases are in sentiment.toml."""
 
+from pathlib import Path
+
 import pytest
 
-from tests.behaviour.suite import failures, load_suite, most, most_in_all, read_pins, reader
+from training.behaviour import failures, load_suite, most, most_in_all, read_pins, reader
 
 SUITE = load_suite("sentiment")
-PINS = read_pins()["sentiment"]
+PINS = read_pins(Path(__file__).parent / "pins.json")["sentiment"]
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,13 @@
 """The mechanism of the behavioural tests, with a reader that knows two words."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from benchmarks.behaviour import PAGE, RESULTS, page
 from model.types import Sentiment
-from tests.behaviour.suite import FEWEST, SUITES, Item, failures, load_suite, parse_suite, pin, read_pins, risen
+from training.behaviour import FEWEST, SUITES, Item, failures, load_suite, parse_suite, pin, read_pins, risen
 
 
 def read(item: Item) -> Sentiment | None:
@@ -89,7 +90,11 @@ def test_table_and_pins_are_of_one_run():
     found = json.loads(RESULTS.read_text(encoding="utf-8"))
     assert PAGE.read_text(encoding="utf-8") == page(found)
     counts = {s: {n: r["failures"] for n, r in tests.items()} for s, tests in found["suites"].items()}
-    assert {s: {n: p["failures"] for n, p in tests.items()} for s, tests in read_pins().items() if tests} == counts
+    assert {
+        s: {n: p["failures"] for n, p in tests.items()}
+        for s, tests in read_pins(Path(__file__).parent / "pins.json").items()
+        if tests
+    } == counts
 
 
 def test_table_is_of_the_released_bundle(released):

@@ -1,11 +1,13 @@
 """What the sentiment towards a named target must and must not be moved by: the cases are in targets.toml."""
 
+from pathlib import Path
+
 import pytest
 
-from tests.behaviour.suite import failures, load_suite, most, most_in_all, read_pins, reader
+from training.behaviour import failures, load_suite, most, most_in_all, read_pins, reader
 
 SUITE = load_suite("targets")
-PINS = read_pins()["targets"]
+PINS = read_pins(Path(__file__).parent / "pins.json")["targets"]
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,13 @@
 """The service over the fake scorer, for a real server without trained weights."""
 
 import time
+from pathlib import Path
 
 import numpy as np
 
 from model.drift import Reference
 from model.scorer import Scorer
 from service.app import Amends, served
-from service.settings import Settings
 from tests.fakes import FakeEncoder, fake_bundle, fake_scorer
 
 
@@ -31,10 +31,10 @@ class SlowEncoder(FakeEncoder):
 
 @served
 class Fake(Amends.inner):
-    def load_scorer(self, settings: Settings) -> Scorer:
+    def load_scorer(self, folder: Path) -> Scorer:
         return SlowScorer(fake_scorer()._bundle)
 
-    def load_reference(self, settings: Settings) -> Reference:
+    def load_reference(self, folder: Path) -> Reference:
         shares = np.full(3, 1 / 3), np.full(2, 1 / 2), np.full(5, 1 / 5)
         return Reference("0" * 64, 100, *shares, np.asarray([3]), np.ones(12, dtype=bool))
 
@@ -45,5 +45,5 @@ class Fake(Amends.inner):
 
 @served
 class Slow(Fake.inner):
-    def load_scorer(self, settings: Settings) -> Scorer:
+    def load_scorer(self, folder: Path) -> Scorer:
         return Scorer(fake_bundle(SlowEncoder()))

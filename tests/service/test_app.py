@@ -28,9 +28,10 @@ from tests.fakes import fake_bundle, fake_scorer
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs/http.md").read_text("utf-8")
 POSTS = {
-    "/v1/score", "/v1/sentiment", "/v1/read", "/v1/loyalty", "/v1/feedback", "/v1/jobs", "/v1/what-if", "/v1/advise"
+    "/v1/score", "/v1/sentiment", "/v1/read", "/v1/loyalty", "/v1/feedback", "/v1/jobs", "/v1/what-if", "/v1/advise",
+    "/v1/retrain",
 }  # fmt: skip
-STORING = {"/v1/feedback", "/v1/jobs"}
+STORING = {"/v1/feedback", "/v1/jobs", "/v1/retrain"}
 JSON = {"Content-Type": "application/json"}
 
 
@@ -64,7 +65,7 @@ def bentoml_config(**options: object) -> str:
 
 def app_of(scorer: Scorer) -> Starlette:
     class Fake(Amends.inner):
-        def load_scorer(self, settings: Settings) -> Scorer:
+        def load_scorer(self, folder: Path) -> Scorer:
             return scorer
 
     return served(Fake).to_asgi()
@@ -266,7 +267,7 @@ def test_what_was_scored_is_counted():
     workers = []
 
     class Fake(Amends.inner):
-        def load_scorer(self, settings: Settings) -> Scorer:
+        def load_scorer(self, folder: Path) -> Scorer:
             workers.append(self)
             return fake_scorer()
 
@@ -342,7 +343,7 @@ def test_model_of_a_bundle_with_few_figures(tmp_path, figures, expected):
     path.write_text(json.dumps(figures or {}))
     files = {"figures.json": file_digest(path) if figures is not None else "0" * 64}
     (tmp_path / "bundle.json").write_text(json.dumps({"version": "2", "base": "own", "files": files}))
-    answer = about(BundleInfo("2", bundle_digest(files)), Settings(bundle=tmp_path))
+    answer = about(BundleInfo("2", bundle_digest(files)), Settings(), tmp_path)
     assert (answer.base, answer.created, answer.figures) == ("own", None, expected)
 
 
@@ -549,10 +550,12 @@ def test_openapi_examples_run_as_they_are(client):
         examples = operation["requestBody"]["content"]["application/json"]["examples"]
         assert examples
         for example in examples.values():
-            assert client.post(path, json=example["value"]).status_code == (202 if path == "/v1/jobs" else 200)
+            # A server does not retrain unless its settings say so.
+            expected = {"/v1/jobs": 202, "/v1/retrain": 409}.get(path, 200)
+            assert client.post(path, json=example["value"]).status_code == expected
         assert operation["summary"]
         errors = set(operation["responses"]) - {"200", "202"}
-        assert {"400", "401", "413", "415", "422", "429", "500", "504"} == errors - {"403", "503"}
+        assert {"400", "401", "413", "415", "422", "429", "500", "504"} == errors - {"403", "404", "409", "503"}
         assert ({"403", "503"} <= errors) == (path in STORING)
 
 
@@ -566,7 +569,7 @@ def test_openapi_references_resolve(client):
         "ScoreRequest", "SentimentRequest", "ReadRequest", "LoyaltyRequest", "FeedbackRequest", "JobRequest", "Limits",
         "Problem",
     )  # fmt: skip
-    bodies += ("WhatIfRequest", "AdviseRequest")
+    bodies += ("WhatIfRequest", "AdviseRequest", "RetrainRequest")
     described = {name: schemas[name] for name in bodies}
     described["case"] = schemas["LoyaltyRequest"]["properties"]["cases"]["items"]
     undescribed = [
@@ -580,7 +583,8 @@ def test_openapi_references_resolve(client):
 
 def test_curl_lines_of_the_docs_run(client):
     calls = re.findall(r"^curl -s localhost:3000(/\S+) .*? -d '(.*?)'$", DOCS, re.MULTILINE | re.DOTALL)
-    assert {path for path, _ in calls} == POSTS
+    # What needs a setting is documented with its refusal.
+    assert {path for path, _ in calls} == POSTS - {"/v1/retrain"}
     for path, body in calls:
         assert client.post(path, content=body.encode(), headers=JSON).is_success
 

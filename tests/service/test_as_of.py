@@ -41,7 +41,7 @@ def test_a_moment_that_cannot_be_read_ends_before_the_model_is_opened(tmp_path, 
 @pytest.fixture
 def client():
     class Fake(Amends.inner):
-        def load_scorer(self, settings):
+        def load_scorer(self, folder):
             return fake_scorer()
 
     with TestClient(served(Fake).to_asgi(), raise_server_exceptions=False) as client:

@@ -14,7 +14,6 @@ from starlette.testclient import TestClient
 
 from service.app import Amends, served
 from service.cli import main
-from service.settings import Settings
 from tests.fakes import fake_scorer
 
 DOCS = (Path(__file__).parents[2] / "docs/http.md").read_text("utf-8")
@@ -33,7 +32,7 @@ def _no_metrics():
 
 
 class Fake(Amends.inner):
-    def load_scorer(self, settings: Settings):
+    def load_scorer(self, folder: Path):
         return fake_scorer()
 
 

@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
@@ -12,7 +13,6 @@ from starlette.testclient import TestClient
 from model.scorer import Scorer
 from service.app import Amends, served
 from service.jobs import JobRunner
-from service.settings import Settings
 from service.store import MAX_TRIES, StoreUnavailableError, open_store
 from tests.fakes import WORDS, FakeEncoder, fake_bundle, fake_scorer
 
@@ -45,7 +45,7 @@ def _no_metrics(monkeypatch):
 @contextmanager
 def client_of(encoder=None):
     class Fake(Amends.inner):
-        def load_scorer(self, settings: Settings):
+        def load_scorer(self, folder: Path):
             return Scorer(fake_bundle(encoder)) if encoder else fake_scorer()
 
     with TestClient(served(Fake).to_asgi(), raise_server_exceptions=False) as client:

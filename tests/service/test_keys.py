@@ -30,7 +30,7 @@ def _no_metrics(monkeypatch):
 
 def client_of() -> TestClient:
     class Fake(Amends.inner):
-        def load_scorer(self, settings: Settings):
+        def load_scorer(self, folder: Path):
             return fake_scorer()
 
     return TestClient(served(Fake).to_asgi(), raise_server_exceptions=False)

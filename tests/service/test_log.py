@@ -5,13 +5,13 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
 from service.app import Amends, served
 from service.log import LOGGER, JsonLines, note
-from service.settings import Settings
 from tests.fakes import fake_scorer
 
 KEYS = {"AMENDS_API_KEYS": f"crm:read:{hashlib.sha256(b'letmein').hexdigest()}"}
@@ -21,7 +21,7 @@ BEARER = {"Authorization": "Bearer letmein"}
 @contextmanager
 def client_of(monkeypatch, **settings: str) -> Iterator[TestClient]:
     class Fake(Amends.inner):
-        def load_scorer(self, settings: Settings):
+        def load_scorer(self, folder: Path):
             return fake_scorer()
 
     monkeypatch.setenv("BENTOML_CONFIG_OVERRIDES", '{"services": {"Amends": {"metrics": {"enabled": false}}}}')

@@ -27,7 +27,7 @@ def _own_home(tmp_path, monkeypatch):
 
 def client_of() -> TestClient:
     class Fake(Amends.inner):
-        def load_scorer(self, settings: Settings):
+        def load_scorer(self, folder: Path):
             return fake_scorer()
 
     return TestClient(served(Fake).to_asgi())

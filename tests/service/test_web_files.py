@@ -15,7 +15,6 @@ import pytest
 from starlette.testclient import TestClient
 
 from service.app import Amends, served
-from service.settings import Settings
 from service.web_page import FOLDER
 from tests.fakes import fake_scorer
 
@@ -29,7 +28,7 @@ OWN = sorted(
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
     class Fake(Amends.inner):
-        def load_scorer(self, settings: Settings):
+        def load_scorer(self, folder: Path):
             return fake_scorer()
 
     with pytest.MonkeyPatch.context() as patch:

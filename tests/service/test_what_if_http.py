@@ -3,12 +3,12 @@
 import json
 import random
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
 from service.app import Amends, served
-from service.settings import Settings
 from service.what_if_schemas import MAX_SETS, AdviseRequest, WhatIfRequest
 from tests.fakes import fake_scorer
 
@@ -30,7 +30,7 @@ RECORD = {"id": "C-1", "cues": {"contact": "none"}, "severity": 2}
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
     class Fake(Amends.inner):
-        def load_scorer(self, settings: Settings):
+        def load_scorer(self, folder: Path):
             return fake_scorer()
 
     with pytest.MonkeyPatch.context() as patch:

@@ -44,7 +44,7 @@ def test_no_text_repeats_a_behavioural_case_or_six_words_of_one():
         words = normalised(text).split()
         return {" ".join(words[i : i + 6]) for i in range(len(words) - 5)} or {" ".join(words)}
 
-    suites = (tomllib.loads(p.read_text(encoding="utf-8")) for p in (ROOT / "tests/behaviour").glob("*.toml"))
+    suites = (tomllib.loads(p.read_text(encoding="utf-8")) for p in (ROOT / "training/texts/behaviour").glob("*.toml"))
     cases = [c for s in suites for t in s["test"] for line in t["cases"].splitlines() for c in line.split(" => ")]
     asked = {run for case in cases for run in runs(case) if run}
     assert len(asked) > 1000

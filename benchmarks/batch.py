@@ -31,8 +31,8 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.rivals import pipeline
 from model.bundle import RELEASED, file_digest, manifest
-from benchmarks.rivals import alternating, pipeline
 from model.codebook import SENTIMENT
 from model.scorer import Scorer
 

@@ -1,6 +1,6 @@
 """What one core can do at most, and what the arithmetic of the encoder would take at that rate.
 
-Two ceilings. `issued`: multiply-and-add instructions on registers, from peak.c where a C compiler is at hand; no program
+Two ceilings. `issued`: multiply-and-add instructions on registers, from peak.c where a C compiler is at hand; nothing
 can be faster. `library`: the best large square product of the libraries at hand, what a program gets in practice.
 """
 

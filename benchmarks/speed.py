@@ -1,9 +1,9 @@
-"""How fast: Amends beside other runtimes of the same network, its cost per token, and its share of the processor's peak.
+"""How fast: Amends beside other runtimes of the same network, its cost per token, its share of the processor's peak.
 
     python -m benchmarks.speed [PART ...] [--quick] [--data DATA]
 
-PARTs: ceiling rivals lengths profile threads, all of them by default. Writes speed.json beside this file, the plots and
-the table of docs/speed.md and the lines of README.md. Makes its own texts (benchmarks/mix.py); only `threads` wants DATA,
+PARTs: ceiling rivals lengths profile threads accuracy, all of them by default. Writes speed.json beside this file, the
+plots and the tables of docs/speed.md and README.md. Makes its own texts (benchmarks/mix.py); only `threads` wants DATA,
 a folder with train.parquet (text, source), and is left out without it. --quick shows that all of it runs, writes to
 out/ and measures nothing that means anything. Give the machine nothing else to do; about 15 minutes.
 """
@@ -172,7 +172,7 @@ def best_settings(running: Workers, args: argparse.Namespace) -> tuple[dict[str,
     probes: dict[str, dict[str, float]] = {}
     for family in [f for f in running.started if f == "pipeline" or f.startswith(("onnx", "openvino"))]:
         found = {}
-        # Ordered by length is a kindness that only the pipeline gets: "in the order of the input" is part of the others.
+        # Order by length is a kindness that only the pipeline gets: that of the input is part of what the others are.
         for how in [
             Setting(family, b, o) for b in args.batches for o in ((False, True) if family == "pipeline" else (False,))
         ]:

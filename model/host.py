@@ -54,7 +54,7 @@ class Host:
 
 
 def host() -> Host:
-    """This machine, in a few milliseconds."""
+    """The machine that runs it, in a few milliseconds."""
     info = _cpuinfo()
     memory = _meminfo()
     online = os.cpu_count() or 1

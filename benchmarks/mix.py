@@ -11,6 +11,8 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from model.types import Thread, Utterance
+
 RELEASED = Path(__file__).parents[1] / "model" / "released"
 TEXTS = Path(__file__).parents[1] / "training" / "texts" / "sentiment.jsonl"
 MEDIAN, SIGMA = 22, 0.7
@@ -37,6 +39,11 @@ class Mix:
         """So many texts, of lengths as stated above or of about `tokens` tokens each."""
         draw = random.Random(f"{seed} {tokens}")
         return [self._text(draw, tokens or length(draw)) for _ in range(number)]
+
+    def threads(self, number: int, seed: object) -> list[Thread]:
+        """So many threads of 50 comments."""
+        made = [self.texts(50, f"{seed} {n}") for n in range(number)]
+        return [Thread("warm", tuple(Utterance(str(i), t) for i, t in enumerate(texts))) for texts in made]
 
     def _text(self, draw: random.Random, tokens: int) -> str:
         words: list[str] = []

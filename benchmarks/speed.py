@@ -286,6 +286,26 @@ def load_bundle_tokens() -> int:
     return load_bundle().max_tokens
 
 
+def profile(args: argparse.Namespace) -> dict[str, Any]:
+    """Where the time of a call goes, and the share of the peak."""
+    from benchmarks.profiles import call_profile
+
+    peak = ceiling(Shape.of(RELEASED), min(0.3, args.seconds))
+    found = call_profile(peak, max(args.sizes), args.rounds)
+    found["peak"] = {kind: peak[kind] for kind in ("8bit", "float")}
+    return found
+
+
+def threads(args: argparse.Namespace) -> dict[str, Any]:
+    """The path of real threads; nothing without the data."""
+    from benchmarks.profiles import thread_path
+
+    if args.data is None:
+        print("threads: left out, no --data", flush=True)
+        return {}
+    return thread_path(args.data, args.comments)
+
+
 def main() -> None:
     """Measures the parts that are asked for and writes what they found."""
     args = options().parse_args()
@@ -327,6 +347,8 @@ MEASURE = {
     "ceiling": lambda args: ceiling(Shape.of(RELEASED), min(0.6, args.seconds)),
     "rivals": rivals,
     "lengths": lengths,
+    "profile": profile,
+    "threads": threads,
 }
 PARTS = tuple(MEASURE)
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
-CPUINFO = Path("/proc/cpuinfo")
-MEMINFO = Path("/proc/meminfo")
-CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
-CGROUP = Path("/sys/fs/cgroup")
+CPUINFO = "proc/cpuinfo"
+MEMINFO = "proc/meminfo"
+CACHES = "sys/devices/system/cpu/cpu0/cache"
+CGROUP = "sys/fs/cgroup"
+ROOT = Path("/")
 # Flags of Linux (x86, Arm) and names of macOS, under the names that people use.
 FEATURES = {
     "AVX2": ("avx2", "hw.optional.avx2_0"),
@@ -53,13 +54,13 @@ class Host:
         return next((name for name in EIGHT_BIT if name in self.features), None)
 
 
-def host() -> Host:
-    """The machine that runs it, in a few milliseconds."""
-    info = _cpuinfo()
-    memory = _meminfo()
+def host(root: Path = ROOT) -> Host:
+    """The machine that runs it, in a few milliseconds. root: of the file system that tells."""
+    info = _cpuinfo(root)
+    memory = _meminfo(root)
     online = os.cpu_count() or 1
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else online
-    quota = cpu_quota()
+    quota = cpu_quota(root)
     return Host(
         processor=processor_name(info),
         architecture=platform.machine(),
@@ -67,10 +68,10 @@ def host() -> Host:
         cores=allowed if quota is None else min(allowed, ceil(quota)),
         online=online,
         quota=quota,
-        caches=_caches(),
+        caches=_caches(root),
         memory=memory.get("MemTotal"),
         available=memory.get("MemAvailable"),
-        memory_limit=memory_limit(),
+        memory_limit=memory_limit(root),
     )
 
 
@@ -88,27 +89,27 @@ def processor_name(info: Mapping[str, str]) -> str:
     return f"{name} (family {info['cpu family']}, model {info.get('model', '?')})"
 
 
-def cpu_quota() -> float | None:
+def cpu_quota(root: Path = ROOT) -> float | None:
     """Cores that the container may use on average; None without a limit."""
     try:
-        quota, period = (CGROUP / "cpu.max").read_text(encoding="ascii").split()
+        quota, period = (root / CGROUP / "cpu.max").read_text(encoding="ascii").split()
         return None if quota == "max" else int(quota) / int(period)
     except (OSError, ValueError):
         return None
 
 
-def memory_limit() -> int | None:
+def memory_limit(root: Path = ROOT) -> int | None:
     """Bytes that the container may use; None without a limit."""
     try:
-        return int((CGROUP / "memory.max").read_text(encoding="ascii"))
+        return int((root / CGROUP / "memory.max").read_text(encoding="ascii"))
     except (OSError, ValueError):
         return None
 
 
-def _cpuinfo() -> dict[str, str]:
+def _cpuinfo(root: Path) -> dict[str, str]:
     """The first processor of /proc/cpuinfo; on a Mac the same from sysctl; empty elsewhere."""
     try:
-        lines = CPUINFO.read_text(encoding="utf-8", errors="replace").split("\n\n")[0].splitlines()
+        lines = (root / CPUINFO).read_text(encoding="utf-8", errors="replace").split("\n\n")[0].splitlines()
         return {k.strip().lower(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
     except OSError:
         return _sysctl()
@@ -126,19 +127,19 @@ def _sysctl() -> dict[str, str]:
     return {"model name": pairs.get("machdep.cpu.brand_string", ""), "flags": " ".join(present)}
 
 
-def _meminfo() -> dict[str, int]:
+def _meminfo(root: Path) -> dict[str, int]:
     try:
-        lines = MEMINFO.read_text(encoding="ascii").splitlines()
+        lines = (root / MEMINFO).read_text(encoding="ascii").splitlines()
     except OSError:
         return {}
     found = (re.match(r"(\w+):\s+(\d+) kB", line) for line in lines)
     return {m[1]: int(m[2]) * 1024 for m in found if m}
 
 
-def _caches() -> dict[int, int]:
+def _caches(root: Path) -> dict[int, int]:
     """Bytes of the caches that hold data, by level, as the first core sees them."""
     found = {}
-    for folder in sorted(CACHES.glob("index*")):
+    for folder in sorted((root / CACHES).glob("index*")):
         try:
             level, kind, size = ((folder / n).read_text(encoding="ascii").strip() for n in ("level", "type", "size"))
         except OSError:

@@ -244,6 +244,7 @@ def _self_test(scorer: "Scorer") -> Iterator[Check]:
 def _database(settings: Settings) -> Check:
     """Whether the service could keep feedback and jobs; nothing is made."""
     from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
 
     from service.store import revision
 
@@ -258,6 +259,9 @@ def _database(settings: Settings) -> Check:
             if not file.exists():
                 return Check("database", "ok", f"{file}, made when the service first starts")
         tables = revision(settings.database)
+    except ArgumentError:
+        # Without the value: it may hold a password.
+        return Check("database", "problem", "AMENDS_DATABASE_URL is no URL of a database", "see docs/http.md")
     except InputError as error:
         from service.files import error_line
 

@@ -1,6 +1,5 @@
 import pytest
 
-from model import host as machine
 from model.host import features, host, processor_name
 
 
@@ -36,18 +35,19 @@ def test_this_machine_has_cores_and_never_more_than_are_online():
     assert here.memory is None or here.memory > 0
 
 
-def test_a_system_that_tells_nothing_is_no_error(tmp_path, monkeypatch):
-    for name in ("CPUINFO", "MEMINFO", "CACHES", "CGROUP"):
-        monkeypatch.setattr(machine, name, tmp_path / "absent")
-    here = host()
+def test_a_system_that_tells_nothing_is_no_error(tmp_path):
+    here = host(tmp_path)
     assert (here.caches, here.memory, here.quota, here.memory_limit) == ({}, None, None, None)
 
 
-def test_the_limits_of_a_container_are_read(tmp_path, monkeypatch):
-    (tmp_path / "cpu.max").write_text("150000 100000\n")
-    (tmp_path / "memory.max").write_text("1073741824\n")
-    monkeypatch.setattr(machine, "CGROUP", tmp_path)
-    here = host()
-    assert here.quota == 1.5
+def test_limits_of_a_container_and_caches_are_read(tmp_path):
+    cgroup, cache = tmp_path / "sys/fs/cgroup", tmp_path / "sys/devices/system/cpu/cpu0/cache/index2"
+    cgroup.mkdir(parents=True)
+    cache.mkdir(parents=True)
+    (cgroup / "cpu.max").write_text("150000 100000\n")
+    (cgroup / "memory.max").write_text("1073741824\n")
+    for name, value in {"level": "2", "type": "Unified", "size": "1024K"}.items():
+        (cache / name).write_text(value + "\n")
+    here = host(tmp_path)
+    assert (here.quota, here.memory_limit, here.caches) == (1.5, 2**30, {2: 2**20})
     assert here.cores <= 2
-    assert here.memory_limit == 2**30

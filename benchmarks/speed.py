@@ -2,7 +2,7 @@
 
     python -m benchmarks.speed [PART ...] [--quick] [--data DATA]
 
-PARTs: ceiling rivals lengths profile threads accuracy, all of them by default. Writes speed.json beside this file, the
+PARTs: ceiling rivals lengths profile threads, all of them by default. Writes speed.json beside this file, the
 plots and the tables of docs/speed.md and README.md. Makes its own texts (benchmarks/mix.py); only `threads` wants DATA,
 a folder with train.parquet (text, source), and is left out without it. --quick shows that all of it runs, writes to
 out/ and measures nothing that means anything. Give the machine nothing else to do; about 15 minutes.
@@ -27,6 +27,7 @@ from typing import Any
 
 from benchmarks.ceiling import Shape, ceiling
 from benchmarks.rivals import FAMILIES, alternating, export
+from benchmarks.speed_report import NAMES, report
 from model.bundle import RELEASED, load_bundle
 from model.host import host
 
@@ -42,17 +43,6 @@ QUICK = {
 }  # fmt: skip
 NEEDS = {"pipeline": "transformers", "onnx": "onnx", "openvino": "openvino", "vader": "vaderSentiment"}
 PACKAGES = ("onnxruntime", "transformers", "torch", "openvino", "tokenizers", "numpy", "vaderSentiment", "textblob")
-NAMES = {
-    "amends": "Amends",
-    "pipeline_default": "transformers `pipeline`, defaults",
-    "pipeline_best": "transformers `pipeline`, best batch",
-    "onnx_float": "ONNX Runtime, float",
-    "onnx_8bit": "ONNX Runtime, 8 bit",
-    "openvino_f32": "OpenVINO, float",
-    "openvino_bf16": "OpenVINO, bfloat16",
-    "vader": "VADER",
-    "textblob": "TextBlob",
-}
 
 
 @dataclass(frozen=True)
@@ -323,6 +313,7 @@ def main() -> None:
         results[part]["took_seconds"] = round(time.monotonic() - start, 1)
         out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
         print(f"{part}: {results[part]['took_seconds']} s, load {os.getloadavg()[0]:.1f}", flush=True)
+    report(results, OUT if args.quick else ROOT, OUT / "plots" if args.quick else ROOT / "docs" / "plots")
 
 
 def machine(cores: int) -> dict[str, Any]:

@@ -121,7 +121,9 @@ def tables(results: Mapping[str, Any]) -> Iterator[str]:
         yield "|---|---|---|"
         if issued:
             yield f"| instructions on registers | {issued['8bit']} | {issued['float']} |"
-        yield f"| best library, square product of {peak['library']['side']} | {peak['library']['8bit']} | {peak['library']['float']} |"
+        library = peak["library"]
+        name = f"best library, square product of {library['side']}"
+        yield f"| {name} | {library['8bit']} | {library['float']} |"
     if found := results.get("profile"):
         yield from share_table("where a call goes", found["parts_ms_a_text"], "ms a text")
         yield from share_table("share of the 8-bit peak", found["share_of_peak"], "share")

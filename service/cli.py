@@ -80,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
     _drift_options(commands.add_parser("drift", help="whether texts still look like those of the training"))
     _serve_options(commands.add_parser("serve", help="answer over HTTP"))
     _feedback_options(commands.add_parser("feedback", help="what people told the server they know better"))
+    _doctor_options(commands.add_parser("doctor", help="what this machine offers, and what is wrong with it"))
     models.options(commands.add_parser("models", help="versions of the model: compare, promote, go back"))
     return top
 
@@ -243,6 +244,11 @@ def _feedback_options(options: argparse.ArgumentParser) -> None:
     export.add_argument("--out", type=Path, required=True, metavar="OUT.jsonl")
 
 
+def _doctor_options(options: argparse.ArgumentParser) -> None:
+    options.add_argument("--json", action="store_true", help="print JSON (docs/speed.md) instead of lines")
+    options.add_argument("--bundle", type=Path, metavar="FOLDER", help="model to try (default: that of the service)")
+
+
 def _bundle_options(options: argparse.ArgumentParser) -> None:
     options.add_argument("--bundle", type=Path, metavar="FOLDER", help=BUNDLE_HELP)
     options.add_argument("--threads", type=_positive, default=1, help="for the encoder (default: %(default)s)")
@@ -318,6 +324,8 @@ def _run(args: argparse.Namespace, load: Load) -> int:
         return _serve(args)
     if args.command == "feedback":
         return _export_feedback(args)
+    if args.command == "doctor":
+        return _doctor(args, load)
     if args.command == "models":
         return models.run(args, _say)
     parser().print_help(sys.stderr)
@@ -621,6 +629,14 @@ def _serve(args: argparse.Namespace) -> int:
 
     serve(args.host, args.port, args.workers)
     return 0
+
+
+def _doctor(args: argparse.Namespace, load: Load) -> int:
+    from service.doctor import doctor_text, examine, to_dict, worst
+
+    checks = examine(args.bundle, load)
+    _print_json(to_dict(checks)) if args.json else print(doctor_text(checks), end="")
+    return 1 if worst(checks) == "problem" else 0
 
 
 def _export_feedback(args: argparse.Namespace) -> int:

@@ -21,7 +21,7 @@ from model.encoder import OnnxEncoder, encode_texts
 from model.loyalty import CONDUCT_FEATURES
 from model.segment import tokenize
 from model.types import CaseFeatures
-from training import build, calibrate, data, finetune, graph, loyalty
+from training import build, calibrate, data, finetune, graph, loyalty, reexport
 from training.average import average
 from training.export import activations, encoder_of, export
 from training.network import Network, mean_by, peak_by
@@ -248,6 +248,15 @@ def test_a_text_has_about_the_same_states_in_any_company(run, tmp_path):
     encoder = OnnxEncoder(tmp_path / "small.onnx", (2, 3, 0))
     for window, together in zip(windows, encoder.encode(windows), strict=True):
         assert np.allclose(encoder.encode([window])[0], together, atol=0.02)
+
+
+def test_the_float_network_of_a_bundle_is_the_one_that_was_trained(run, tmp_path):
+    weights = load_file(run / "network.safetensors")
+    save_file({k: v.half().contiguous() for k, v in weights.items()}, tmp_path / "weights.safetensors")
+    (tmp_path / "config.json").write_bytes((run / "config.json").read_bytes())
+    found = reexport.network_of(tmp_path).state_dict()
+    for name, value in weights.items():
+        assert torch.allclose(found[name], value.float(), atol=1e-3, rtol=1e-3), name
 
 
 def test_activations_are_those_of_real_tokens_alone(run):

@@ -212,7 +212,8 @@ def _bundle(bundle: Path | None, settings: Settings, load: Callable[..., "Scorer
 
 
 def _folder(bundle: Path | None, settings: Settings) -> Path | None:
-    from service.registry import CHAMPION, Registry, bundle_folder
+    from service.registry import Registry, bundle_folder
+    from service.settings import CHAMPION
 
     return bundle_folder(bundle or settings.bundle or Path(CHAMPION), Registry(settings.models))
 

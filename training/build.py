@@ -183,7 +183,7 @@ def build(run: Path, data: Path, out: Path, version: str, *, limit: int) -> dict
     special = special_tokens(tokenizer)
     ids = (special["cls"], special["sep"], special["pad"])
     log("exporting")
-    export(network, calibration_windows(tokenizer, data / "sentiment/dev.parquet"), ids, out / "encoder.onnx")
+    export(network, calibration_windows(tokenizer, data / "sentiment/train.parquet"), ids, out / "encoder.onnx")
     arrays = heads_of(network)
     del network
     neutral = LoyaltyHead(empty_fit(FULL_FEATURES), empty_fit(CONDUCT_FEATURES))

@@ -2,161 +2,145 @@
 
 A few channels of a transformer's activations are far larger than the others and take most of the 8 bits. Their size is
 moved into the weights before quantising (Xiao et al. 2022, SmoothQuant): activations are divided by a factor per
-channel, and the weights that they meet are multiplied by it.
+channel, and the weights that they meet are multiplied by it. The range of the activations is measured here once, so
+that a text's states don't depend on what it is read together with.
 """
 
-import copy
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
-from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import Tensor, nn
 
 from model.encoder import batches, pad
+from training import graph
 from training.network import Network
+from training.rounding import held, rounded
 
-# How much of the difficulty moves from activations to weights; chosen by agreement with the float graph.
-ALPHA = 0.85
+Floats = NDArray[np.float32]
 
-
-class _States(nn.Module):
-    """The encoder with plain tensors in and out, as the exporter wants it."""
-
-    def __init__(self, encoder: nn.Module) -> None:
-        super().__init__()
-        self.encoder = encoder
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        hidden: Tensor = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        return hidden
+# How much of the difficulty moves from activations to weights, by product; chosen by agreement with the float network.
+ALPHAS = {"attention": 0.9, "output": 0.95, "inner": 0.9, "outer": 0.9}
+# Rows of activations that are kept of each product: more change the rounding little and take gigabytes.
+ROWS = 3000
 
 
-class _Smoothed(nn.Module):
-    """A linear layer whose input is divided by a factor per channel that its weights were multiplied by."""
+@dataclass
+class Seen:
+    """Activations that came into a product: some rows (rows, inputs), and the range of each channel over all."""
 
-    def __init__(self, linear: nn.Linear, inverse: nn.Parameter) -> None:
-        super().__init__()
-        self.linear = linear
-        self.inverse = inverse
+    rows: list[Floats]
+    low: Floats
+    high: Floats
 
-    def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = self.linear(x * self.inverse)
-        return result
-
-
-def _shared_inputs(encoder: Any) -> Iterator[list[tuple[nn.Module, str]]]:
-    """Linear layers of a BERT-type encoder, grouped by the activation that they share."""
-    for layer in encoder.encoder.layer:
-        attention = layer.attention.self
-        yield [(attention, "query"), (attention, "key"), (attention, "value")]
-        yield [(layer.intermediate, "dense")]
-        yield [(layer.output, "dense")]
+    def see(self, x: Floats, keep: int) -> None:
+        """Adds activations (rows, inputs) and keeps the first `keep` of them."""
+        self.rows.append(x[:keep].copy())
+        self.low = np.minimum(self.low, x.min(axis=0))
+        self.high = np.maximum(self.high, x.max(axis=0))
 
 
-def smoothed(
-    network: Network, windows: Sequence[NDArray[np.int64]], special: tuple[int, int, int], alpha: float = ALPHA
-) -> Network:
-    """A copy that computes the same with activations that 8 bits suit; `windows` of token ids show their size."""
-    network = copy.deepcopy(network).eval()
-    groups = list(_shared_inputs(network.encoder))
-    largest: list[Tensor | None] = [None] * len(groups)
+def _products(encoder: Any) -> list[dict[str, nn.Module]]:
+    """A linear layer for each product of each layer; those of query, key and value share their input."""
+    return [
+        {
+            "attention": layer.attention.self.query,
+            "output": layer.attention.output.dense,
+            "inner": layer.intermediate.dense,
+            "outer": layer.output.dense,
+        }
+        for layer in encoder.encoder.layer
+    ]
 
-    def watch(i: int) -> Any:
+
+def activations(
+    network: Network, windows: Sequence[NDArray[np.int64]], special: tuple[int, int, int]
+) -> list[dict[str, Seen]]:
+    """What comes into each product of each layer when the network reads these windows of token ids."""
+    if not windows:
+        raise ValueError("no windows to measure activations on")
+    share = min(1.0, ROWS / sum(len(w) + 2 for w in windows))
+    real = torch.ones(0, dtype=torch.bool)
+
+    def watch(one: Seen) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         def hook(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            seen = inputs[0].abs().flatten(0, -2).amax(dim=0)
-            before = largest[i]
-            largest[i] = seen if before is None else torch.maximum(before, seen)
+            x = inputs[0][real].numpy()
+            mixed = x[np.random.default_rng(len(one.rows)).permutation(len(x))]
+            one.see(mixed, int(np.ceil(share * len(x))))
 
         return hook
 
-    hooks = [getattr(*group[0]).register_forward_pre_hook(watch(i)) for i, group in enumerate(groups)]
+    products = _products(network.encoder)
+    nothing = np.zeros(1, dtype=np.float32)
+    seen = [{name: Seen([], nothing, nothing) for name in layer} for layer in products]
+    hooks = [
+        module.register_forward_pre_hook(watch(own[name]))
+        for layer, own in zip(products, seen, strict=True)
+        for name, module in layer.items()
+    ]
     with torch.no_grad():
         for batch in batches([len(w) for w in windows]):
-            ids, mask = pad([windows[i] for i in batch], special)
-            network.states(torch.from_numpy(ids), torch.from_numpy(mask))
+            ids, mask = map(torch.from_numpy, pad([windows[i] for i in batch], special))
+            real = mask.bool()
+            network.states(ids, mask)
     for hook in hooks:
         hook.remove()
-    for group, seen in zip(groups, largest, strict=True):
-        if seen is None:
-            raise ValueError("no windows to measure activations on")
-        weights = torch.stack([getattr(*part).weight.detach().abs().amax(dim=0) for part in group]).amax(dim=0)
-        factor = (seen.clamp(min=1e-5) ** alpha / weights.clamp(min=1e-5) ** (1 - alpha)).clamp(1e-3, 1e3)
-        inverse = nn.Parameter(1 / factor, requires_grad=False)
-        for module, name in group:
-            linear = getattr(module, name)
-            linear.weight.data *= factor
-            setattr(module, name, _Smoothed(linear, inverse))
-    return network
+    return seen
 
 
-def export_float(network: Network, path: Path) -> None:
-    """Writes the encoder as a float graph: ids and mask (batch, tokens) -> states (batch, tokens, width)."""
-    ids = torch.randint(1000, 2000, (2, 9))
-    shape = {0: torch.export.Dim("batch", max=4096), 1: torch.export.Dim("tokens", max=512)}
-    torch.onnx.export(
-        _States(network.encoder).eval(),
-        (ids, torch.ones_like(ids)),
-        str(path),
-        dynamo=True,
-        input_names=["input_ids", "attention_mask"],
-        output_names=["states"],
-        dynamic_shapes={"input_ids": shape, "attention_mask": shape},
-        external_data=False,
-        verbose=False,
+def encoder_of(network: Network) -> graph.Encoder:
+    """The numbers of a network's encoder."""
+    config = network.encoder.config
+    state = {k: v.detach().float().numpy() for k, v in network.encoder.state_dict().items()}
+    return graph.read_encoder(state, heads=config.num_attention_heads, epsilon=config.layer_norm_eps)
+
+
+def eight_bits(encoder: graph.Encoder, seen: Sequence[dict[str, Seen]]) -> graph.Encoder:
+    """The encoder with the weights of all products in 8 bits, and ranges for what comes into them."""
+    return replace(encoder, layers=tuple(_layer(one, own) for one, own in zip(encoder.layers, seen, strict=True)))
+
+
+def _layer(layer: graph.Layer, seen: dict[str, Seen]) -> graph.Layer:
+    made = {name: _product(getattr(layer, name), own, ALPHAS[name]) for name, own in seen.items()}
+    attention, output = made["attention"], made["output"]
+    return replace(layer, **made | {"attention": _values_times(attention, output.inverse), "output": _bare(output)})
+
+
+def _product(p: graph.Product, seen: Seen, alpha: float) -> graph.Product:
+    largest = np.maximum(np.maximum(seen.high, -seen.low), 1e-5)
+    factor = largest**alpha / np.maximum(np.abs(p.weight).max(axis=1), 1e-5) ** (1 - alpha)
+    factor = np.clip(factor, 1e-3, 1e3).astype(np.float32)
+    low, high = float(min((seen.low / factor).min(), 0)), float(max((seen.high / factor).max(), 1e-6))
+    x = np.concatenate(seen.rows)
+    inputs = held(x / factor, low, high)
+    weight = p.weight * factor[:, None]
+    small, scale = rounded(weight, inputs)
+    # What rounding adds to the results on average is taken out of the bias (Nagel et al. 2019).
+    bias = p.bias + (x @ p.weight - inputs @ (small * scale)).mean(axis=0)
+    return graph.Product(weight, bias.astype(np.float32), 1 / factor, low, high, (small, scale))
+
+
+def _values_times(attention: graph.Product, inverse: Floats | None) -> graph.Product:
+    """Factors of the attention's results, put into the weights of the values: nothing lies between but averages."""
+    if inverse is None or attention.small is None:
+        return attention
+    factor = np.ones_like(attention.bias)
+    factor[-len(inverse) :] = inverse
+    small, scale = attention.small
+    return replace(
+        attention, weight=attention.weight * factor, bias=attention.bias * factor, small=(small, scale * factor)
     )
 
 
-def quantize(source: Path, target: Path) -> None:
-    """Writes the 8-bit graph: weights per channel, activations with a scale found at run time, embeddings in 16 bit."""
-    graph = onnx.load(str(source))
-    # Shapes noted by the exporter contradict the rewritten nodes and make the quantiser fail.
-    del graph.graph.value_info[:]
-    with tempfile.TemporaryDirectory() as folder:
-        stripped = Path(folder) / "stripped.onnx"
-        onnx.save(graph, str(stripped))
-        quantize_dynamic(
-            stripped, target, per_channel=True, weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul"]
-        )
-    small = onnx.load(str(target))
-    _halve_embeddings(small.graph)
-    _forget_origin(small)
-    onnx.save(small, str(target))
-
-
-def _forget_origin(model: Any) -> None:
-    """Takes out the exporter's notes: stack traces with the folders of the machine that exported."""
-    del model.metadata_props[:]
-    del model.graph.metadata_props[:]
-    for node in model.graph.node:
-        del node.metadata_props[:]
-        node.doc_string = ""
-
-
-def _halve_embeddings(graph: Any) -> None:
-    """Stores embedding tables in 16 bit and turns what is looked up back into float: 8 bits cost agreement here."""
-    tables = {i.name: i for i in graph.initializer if i.data_type == TensorProto.FLOAT and len(i.dims) == 2}
-    for at, node in reversed(list(enumerate(graph.node))):
-        if node.op_type != "Gather" or node.input[0] not in tables:
-            continue
-        table = tables[node.input[0]]
-        if table.data_type == TensorProto.FLOAT:
-            half = numpy_helper.to_array(table).astype(np.float16)
-            table.CopyFrom(numpy_helper.from_array(half, table.name))
-        name = node.output[0]
-        node.output[0] = f"{name}_half"
-        graph.node.insert(at + 1, helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
+def _bare(output: graph.Product) -> graph.Product:
+    return replace(output, inverse=None)
 
 
 def export(network: Network, windows: Sequence[NDArray[np.int64]], special: tuple[int, int, int], target: Path) -> None:
-    """Smooths, exports and quantises; only the 8-bit graph is kept, at target."""
-    with tempfile.TemporaryDirectory() as folder:
-        plain = Path(folder) / "float.onnx"
-        export_float(smoothed(network, windows, special), plain)
-        quantize(plain, target)
+    """Measures activations on the windows, rounds the weights and writes the 8-bit graph to target."""
+    network.eval()
+    graph.write(eight_bits(encoder_of(network), activations(network, windows, special)), target)

@@ -21,10 +21,11 @@ from model.encoder import OnnxEncoder, encode_texts
 from model.loyalty import CONDUCT_FEATURES
 from model.segment import tokenize
 from model.types import CaseFeatures
-from training import build, calibrate, data, finetune, loyalty
+from training import build, calibrate, data, finetune, graph, loyalty, reexport
 from training.average import average
-from training.export import export, export_float, smoothed
+from training.export import activations, encoder_of, export
 from training.network import Network, mean_by, peak_by
+from training.rounding import held, rounded
 
 WORDS = [
     "great",
@@ -224,7 +225,7 @@ def test_the_exported_graphs_agree_with_the_network_at_other_shapes(run, tmp_pat
     network = Network(str(run))
     network.load_state_dict(load_file(run / "network.safetensors"))
     network.eval()
-    export_float(network, tmp_path / "float.onnx")
+    graph.write(encoder_of(network), tmp_path / "float.onnx", exact=True)
     tokenizer = Tokenizer.from_file(str(run / "tokenizer.json"))
     texts = tokenize(["great day", "the kettle broke . they ignored us", "bad " * 40], tokenizer, 30)
     export(network, [t.ids[slice(*t.windows[0])] for t in texts], (2, 3, 0), tmp_path / "small.onnx")
@@ -239,17 +240,68 @@ def test_the_exported_graphs_agree_with_the_network_at_other_shapes(run, tmp_pat
         assert cosines.min() > 0.97
 
 
-def test_smoothing_changes_no_result_and_evens_the_activations_out(run):
+def test_a_text_has_about_the_same_states_in_any_company(run, tmp_path):
+    network = Network(str(run))
+    network.load_state_dict(load_file(run / "network.safetensors"))
+    windows = [np.asarray(w) for w in ([5, 6, 7], [8, 9], [5] * 20, [11, 12, 13, 14, 15])]
+    export(network, windows, (2, 3, 0), tmp_path / "small.onnx")
+    encoder = OnnxEncoder(tmp_path / "small.onnx", (2, 3, 0))
+    for window, together in zip(windows, encoder.encode(windows), strict=True):
+        assert np.allclose(encoder.encode([window])[0], together, atol=0.02)
+
+
+def test_the_float_network_of_a_bundle_is_the_one_that_was_trained(run, tmp_path):
+    weights = load_file(run / "network.safetensors")
+    save_file({k: v.half().contiguous() for k, v in weights.items()}, tmp_path / "weights.safetensors")
+    (tmp_path / "config.json").write_bytes((run / "config.json").read_bytes())
+    found = reexport.network_of(tmp_path).state_dict()
+    for name, value in weights.items():
+        assert torch.allclose(found[name], value.float(), atol=1e-3, rtol=1e-3), name
+
+
+def test_activations_are_those_of_real_tokens_alone(run):
+    network = Network(str(run)).eval()
+    seen = activations(network, [np.asarray([5, 6, 7]), np.asarray([8])], (2, 3, 0))
+    assert [len(np.concatenate(layer["inner"].rows)) for layer in seen] == [8, 8]
+    rows = np.concatenate(seen[1]["outer"].rows)
+    assert (seen[1]["outer"].low <= rows.min(axis=0)).all()
+    assert (seen[1]["outer"].high >= rows.max(axis=0)).all()
+    with pytest.raises(ValueError, match="no windows"):
+        activations(network, [], (2, 3, 0))
+
+
+def test_a_channel_far_larger_than_the_others_leaves_them_their_bits(run, tmp_path):
     network = Network(str(run))
     network.load_state_dict(load_file(run / "network.safetensors"))
     network.eval()
     network.encoder.encoder.layer[0].output.LayerNorm.weight.data[3] = 50.0
-    ids = torch.tensor([[2, 5, 6, 7, 3]])
-    even = smoothed(network, [np.asarray([5, 6, 7])], (2, 3, 0))
-    with torch.no_grad():
-        before, after = (n.states(ids, torch.ones_like(ids)) for n in (network, even))
-    assert torch.allclose(before, after, atol=1e-4)
-    assert even.encoder.encoder.layer[1].attention.self.query.inverse.argmin().item() == 3
+    windows = [np.asarray([5, 6, 7]), np.asarray([8, 9, 10, 11])]
+    export(network, windows, (2, 3, 0), tmp_path / "small.onnx")
+    graph.write(encoder_of(network), tmp_path / "float.onnx", exact=True)
+    graph.write(encoder_of(network), tmp_path / "plain.onnx")
+    exact, plain, small = (
+        np.concatenate(OnnxEncoder(tmp_path / f"{name}.onnx", (2, 3, 0)).encode(windows))
+        for name in ("float", "plain", "small")
+    )
+    assert np.abs(small - exact).mean() < np.abs(plain - exact).mean()
+
+
+def test_rounding_by_results_is_nearer_to_them_than_rounding_each_weight():
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(400, 6)) @ rng.normal(size=(6, 24)) + 0.1 * rng.normal(size=(400, 24))).astype(np.float32)
+    weight = rng.normal(size=(24, 8)).astype(np.float32)
+    errors = []
+    for small, scale in (graph.quantized_weight(weight), rounded(weight, x)):
+        assert small.dtype == np.int8
+        errors.append(float(((x @ (small * scale) - x @ weight) ** 2).mean()))
+    assert errors[1] < errors[0] / 2
+
+
+def test_what_8_bits_hold_is_within_half_a_step_and_keeps_zero():
+    x = np.linspace(-1, 3, 1000).astype(np.float32)
+    kept = held(x, -1.0, 3.0)
+    assert np.abs(kept - x).max() <= 4 / 255
+    assert held(np.zeros(1, dtype=np.float32), -1.0, 3.0)[0] == 0
 
 
 def test_temperature_recovers_the_scale_of_overconfident_logits():

@@ -307,7 +307,10 @@ def _trained(
         rival = chosen.logits if chosen else m.head.logits(m.user.vectors)
         found = _encoder_way(run, m, halves, rival, report)
         run.tell("mixing with the champion", 0.72)
-        chosen = (found and _chosen(m, found[0], halves, found[1])) or chosen
+        kept = _chosen(m, found[0], halves, found[1]) if found else None
+        if found and not kept:
+            report["encoder"]["why"] += ", but no share of it leaves the old skills as they are"
+        chosen = kept or chosen
     # Where nothing leaves the old skills as they are, the smallest step is shown to the gate, which will say so.
     chosen = chosen or _candidate(m, heads, max(heads.logits))
     moved = chosen.network is not None
@@ -634,7 +637,11 @@ def _tuned_encoder(
     for fold in range(1, FOLDS):
         if run.left < took * (FOLDS - fold + 1.5):
             break
-        parts.append(_fold(run, m, halves, fold, run.left / 2, (0.2 + 0.1 * fold, 0.3 + 0.1 * fold)))
+        try:
+            parts.append(_fold(run, m, halves, fold, run.left / 2, (0.2 + 0.1 * fold, 0.3 + 0.1 * fold)))
+        except tune.OutOfTimeError:
+            # The folds that are there are evidence enough to go on with, if the gate finds the interval narrow enough.
+            break
     joined = Way(
         np.concatenate([p.rows for p in parts]),
         {share: np.concatenate([p.logits[share] for p in parts]) for share in first.logits},

@@ -20,6 +20,9 @@ from training.recalibrate import Bools, Observed
 SIDES: Final[tuple[Side, ...]] = ("full", "conduct")
 FOLDS: Final = 10
 AUC_TOLERANCE: Final = 0.01
+EVIDENCE: Final = 5.99
+"""Chi-square with two degrees of freedom, 95 %. The interval of the gain alone is too narrow where surprises are rare:
+before the first one is seen, every sample of the outcomes speaks for being surer."""
 TAU_TOLERANCE: Final = 0.0
 
 
@@ -27,6 +30,7 @@ TAU_TOLERANCE: Final = 0.0
 class Found:
     """What the outcomes say of one head of one fit. before, after: P(upper end) of each outcome, (n,), by the champion
     and by what was fitted without that outcome's fold. gain, low, high: of the mean log loss, with its 95 % interval.
+    evidence: against the champion being right (training.recalibrate).
     """
 
     side: Side
@@ -39,12 +43,13 @@ class Found:
     gain: float
     low: float
     high: float
+    evidence: float
     report: dict[str, Any]
 
     @property
     def pays(self) -> bool:
-        """Whether the log loss falls beyond its interval."""
-        return self.low > 0
+        """Whether the log loss falls beyond its interval, and more than it would by chance if the head were right."""
+        return self.low > 0 and self.evidence > EVIDENCE
 
 
 @dataclass(frozen=True)
@@ -111,17 +116,19 @@ def _found(fit: Fit, side: Side, head: Head, seen: Observed) -> Found:
             kind, changed = "weights", weights
             after = recalibrate.held_out_chances_refit(matrix, fit.features, seen, folds)
     gain, low, high = paired_gain(seen, before, after)
+    evidence = recalibrate.evidence(seen)
     report = {
         "n": len(seen.good),
         "good": int(seen.good.sum()),
-        "changed": kind if low > 0 else None,
+        "changed": kind if low > 0 and evidence > EVIDENCE else None,
+        "evidence": round(evidence, 2),
         "intercept": interval_of(move.intercept, [m.intercept for m in moves]),
         "slope": interval_of(move.slope, [m.slope for m in moves]),
         "gain_log_loss": [round(v, 5) for v in (gain, low, high)],
         "champion": figures(before, seen.good, folds),
         "challenger": figures(after, seen.good, folds),
     }
-    return Found(side, head, kind, seen, before, after, changed, gain, low, high, report)
+    return Found(side, head, kind, seen, before, after, changed, gain, low, high, evidence, report)
 
 
 def interval_of(value: float, draws: Sequence[float]) -> list[float]:
@@ -191,9 +198,14 @@ def _checks(
 
 
 def _pays(found: Sequence[Found]) -> Check:
-    told = "; ".join(f"{f.side} {f.head} {f.gain:+.4f} [{f.low:+.4f}, {f.high:+.4f}]" for f in found)
+    told = "; ".join(
+        f"{f.side} {f.head} {f.gain:+.4f} [{f.low:+.4f}, {f.high:+.4f}], evidence {f.evidence:.1f}" for f in found
+    )
     best = max(found, key=lambda f: f.low)
-    words = f"log loss saved on outcomes it was not fitted to: {told} (one interval must lie above 0)"
+    words = (
+        f"log loss saved on outcomes it was not fitted to: {told} (an interval must lie above 0, with evidence "
+        f"above {EVIDENCE:g} that the champion is off)"
+    )
     return Check("better on your outcomes", any(f.pays for f in found), words, 0.0, best.low, 0.0)
 
 

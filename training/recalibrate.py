@@ -156,6 +156,15 @@ def fitted(seen: Observed, weight: Floats | None = None) -> Move:
     return Move(float(found[0]), float(np.exp(found[1])))
 
 
+def evidence(seen: Observed) -> float:
+    """Twice the log likelihood that the best intercept and slope gain, without a prior, over no change.
+
+    Cox's test of calibration: where the head is right, a chi-square variable with two degrees of freedom.
+    """
+    best = fitted(seen, np.full(len(seen.z), 1e4))
+    return 2 * float((log_losses(chances(seen), seen.good) - log_losses(chances(seen, best), seen.good)).sum())
+
+
 def _loss(z: Floats, seen: Observed, weight: Floats) -> tuple[float, Floats]:
     """Weighted log loss and its derivative by z, (n,)."""
     p = sigmoid(log_odds(z, seen.half))

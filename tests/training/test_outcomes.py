@@ -235,6 +235,13 @@ def test_outcomes_as_expected_change_nothing():
     assert unchanged(found.head)
 
 
+def test_evidence_is_there_where_the_head_is_off_and_else_rarely():
+    right = [recalibrate.evidence(seen_of(stream(70, seed=seed))) for seed in range(20)]
+    off = [recalibrate.evidence(seen_of(stream(400, Move(-1.0, 1.0), seed=seed))) for seed in range(5)]
+    assert sum(found > loyalty_gate.EVIDENCE for found in right) <= 3
+    assert min(off) > loyalty_gate.EVIDENCE
+
+
 def test_turned_outcomes_are_refused():
     turned = [replace(p, good=not p.good) for p in stream(400)]
     assert any(c.name.startswith("outcomes follow") and not c.passed for c in taught(turned).checks)

@@ -168,18 +168,16 @@ def _autogroup() -> Check | None:
 def _gpu() -> Iterator[Check]:
     if not any(path.exists() for path in GPUS):
         return
-    if not find_spec("torch"):
+    if not _there("torch") or not _there("transformers"):
         advice = 'pip install -e ".[train]" and the build of torch for it; then `amends batch --device cuda`'
         yield Check("GPU", "warning", "one is there, torch is not", advice)
         return
-    import torch
+    from model.torch_encoder import gpu_name
 
-    if torch.cuda.is_available():
-        yield Check("GPU", "ok", f"{torch.cuda.get_device_name(0)}: `amends batch` takes it by itself")
+    if name := gpu_name():
+        yield Check("GPU", "ok", f"{name}: `amends batch` takes it by itself")
     else:
-        yield Check(
-            "GPU", "warning", f"one is there, torch {torch.__version__} can't use it", "the CUDA build of torch"
-        )
+        yield Check("GPU", "warning", "one is there, this build of torch can't use it", "the CUDA build of torch")
 
 
 def _runtime(here: Host) -> Check:

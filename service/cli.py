@@ -76,6 +76,8 @@ def parser() -> argparse.ArgumentParser:
     _batch_options(commands.add_parser("batch", help="score any amount of files, and go on where it stopped"))
     _evaluate_options(commands.add_parser("evaluate", help="measure the model on labelled data"))
     _retrain_options(commands.add_parser("retrain", help="learn from labelled examples, and say whether it is better"))
+    _review_options(commands.add_parser("review", help="labels that look wrong, and texts whose label would teach"))
+    _drift_options(commands.add_parser("drift", help="whether texts still look like those of the training"))
     _serve_options(commands.add_parser("serve", help="answer over HTTP"))
     _feedback_options(commands.add_parser("feedback", help="what people told the server they know better"))
     _doctor_options(commands.add_parser("doctor", help="what this machine offers, and what is wrong with it"))
@@ -202,6 +204,33 @@ def _retrain_options(parser: argparse.ArgumentParser) -> None:
     options(parser)
 
 
+def _review_options(options: argparse.ArgumentParser) -> None:
+    _texts_options(options, ("feedback", "jobs"))
+    options.add_argument("--label-column", default="label", metavar="NAME", help="default: label")
+    options.add_argument(
+        "--for", choices=("errors", "teaching", "both"), default="both", dest="purpose",
+        help="labels that look wrong, texts whose label would teach most, or both (default)",
+    )  # fmt: skip
+    options.add_argument("--top", type=_positive, default=50, metavar="N", help="of each (default: %(default)s)")
+    options.add_argument("--out", type=Path, metavar="OUT.jsonl", help="also write them as JSON lines, to be corrected")
+    options.add_argument("--json", action="store_true", help="print JSON lines (docs/review.md) instead of a table")
+    _bundle_options(options)
+
+
+def _drift_options(options: argparse.ArgumentParser) -> None:
+    _texts_options(options, ("service", "feedback", "jobs"))
+    options.add_argument("--json", action="store_true", help="print JSON (docs/drift.md) instead of text")
+    options.add_argument("--html", type=Path, metavar="OUT.html", help="also write a page")
+    _bundle_options(options)
+
+
+def _texts_options(options: argparse.ArgumentParser, kept: Sequence[str]) -> None:
+    options.add_argument("files", nargs="*", type=Path, metavar="FILE", help="tables of texts, or what `read` takes")
+    options.add_argument("--from", choices=kept, dest="kept", help="what the server has kept, instead of files")
+    options.add_argument("--text-column", default="text", metavar="NAME", help="default: text")
+    options.add_argument("--database", metavar="URL", help="default: that of the server's settings (docs/http.md)")
+
+
 def _serve_options(options: argparse.ArgumentParser) -> None:
     options.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     options.add_argument("--port", type=_port, default=3000, help="default: %(default)s")
@@ -280,9 +309,17 @@ def _run(args: argparse.Namespace, load: Load) -> int:
     if args.command == "evaluate":
         return _evaluate(args, load)
     if args.command == "retrain":
-        from service.retrain import run
+        from service.retrain import run as run_retrain
 
-        return run(args)
+        return run_retrain(args)
+    if args.command == "review":
+        from service.review import run as run_review
+
+        return run_review(args, load)
+    if args.command == "drift":
+        from service.drift import run as run_drift
+
+        return run_drift(args, load)
     if args.command == "serve":
         return _serve(args)
     if args.command == "feedback":

@@ -158,19 +158,19 @@ def _promote(registry: "Registry", args: argparse.Namespace) -> Found:
     if version.refused and not args.force:
         # A reason alone is not enough: whoever overrules the gate has to say that this is meant.
         args.reason = None
-    before = registry.champion()
+    before = registry.state().champion
     return _changed(before, registry.promote(version.version, reason=args.force or args.reason))
 
 
 def _rollback(registry: "Registry", args: argparse.Namespace) -> Found:
-    before = registry.champion()
+    before = registry.state().champion
     return _changed(before, registry.rollback(reason=args.reason))
 
 
-def _changed(before: "Version", after: "Version") -> Found:
-    found = {"before": before.version, "champion": after.version, "model": after.model, "digest": after.digest}
-    same = before.version == after.version
-    line = f"{after.version} is the champion" + (" already" if same else f", in place of {before.version}")
+def _changed(before: str, after: "Version") -> Found:
+    found = {"before": before, "champion": after.version, "model": after.model, "digest": after.digest}
+    same = before == after.version
+    line = f"{after.version} is the champion" + (" already" if same else f", in place of {before}")
     return found, iter([f"{line} (model {after.model}, {after.digest[:12]})"])
 
 

@@ -165,7 +165,8 @@ class Registry:
 
     def list(self) -> list[Version]:
         """All versions, the oldest first; the released one leads."""
-        first, *others = (self._version(name, self.state()) for name in self.versions())
+        state = self.state()
+        first, *others = (self._version(name, state) for name in self.versions())
         return [first, *sorted(others, key=lambda one: one.created)]
 
     def get(self, version: str) -> Version:

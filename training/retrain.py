@@ -34,13 +34,15 @@ from model.reading.table import read_table
 from model.scorer import Scorer
 from model.segment import TokenizedText, tokenize
 from model.sentiment import SentimentHead, softmax
-from model.types import InputError
-from training import behaviour, calibrate, gate, tune
+from model.types import CaseFeatures, InputError
+from training import behaviour, calibrate, cues, gate, loyalty, loyalty_gate, tune, vignettes
 from training.build import special_tokens
 from training.export import export
 from training.gate import Check, Decision
-from training.labels import Examples, Labelled, Rows, Task, read_examples, same_text
+from training.labels import LISTED, Examples, Labelled, Rows, Task, read_examples, same_text
 from training.network import Network
+from training.outcomes import join
+from training.rewrite import loyalty_arrays, rewritten
 
 TEXTS: Final = Path(__file__).parent / "texts"
 FOLDS: Final = 4
@@ -55,6 +57,7 @@ HOPELESS: Final = 1.02
 """Log loss relative to the head's on one fold from which the others are not tried."""
 START: Final = 3.0
 """Pull of the head that the encoder's lesson starts with: it moves on with the encoder."""
+SAVE_SECONDS: Final = 5.0
 RESERVE: Final = 90.0
 """Seconds kept for the 8-bit graph and the gate."""
 
@@ -112,22 +115,20 @@ class Material:
 
 
 @dataclass(frozen=True)
-class Tuned:
+class Way:
     """A way to a better model, as measured on examples that it did not learn from.
 
-    rows: indices of those examples. logits: theirs (n_rows, 3) by share of the challenger's weights.
+    rows: indices of those examples. logits: theirs (n_rows, 3), by the pull of the head or, where the encoder moved, by
+    the share of the challenger's weights in the mixture.
     """
 
     rows: Ints
     logits: dict[float, NDArray[np.float32]]
 
-    def loss(self, targets: Floats) -> float:
-        """Log loss at the best share."""
-        return min(tune.log_loss(found, targets[self.rows]) for found in self.logits.values())
-
-    def shares(self, targets: Floats) -> list[float]:
-        """Shares, the one that is best on the user's examples first."""
-        return sorted(self.logits, key=lambda s: tune.log_loss(self.logits[s], targets[self.rows]))
+    def losses(self, targets: Floats) -> dict[float, float]:
+        """Log loss of each, the least first. targets: of all examples (n, 3)."""
+        found = {key: tune.log_loss(logits, targets[self.rows]) for key, logits in self.logits.items()}
+        return dict(sorted(found.items(), key=lambda item: item[1]))
 
 
 class Run:
@@ -173,7 +174,9 @@ class Run:
     def tell(self, words: str, share: float) -> None:
         """Says what is being done, and how much of the run is behind it, in [0, 1]."""
         self._progress(words, share)
-        self._state["spent"] = round(self.spent, 1)
+        # After a kill the budget must not begin anew.
+        if self.spent - self._state["spent"] > SAVE_SECONDS:
+            self._save()
 
     def arrays(self, name: str, make: Callable[[], Arrays]) -> Arrays:
         """The arrays of a step, made once."""
@@ -234,8 +237,14 @@ def retrain(
 
     Raises InputError where a source can't be read, nothing in it can be used, or `out` holds another run.
     """
-    if task != "sentiment":
-        raise InputError(f"{task} can't be retrained this way", code="bad_task", got=task, expected="sentiment")
+    if check and task != "sentiment":
+        raise InputError(
+            f"the task {task} has no texts to check on",
+            code="bad_option",
+            field="check",
+            got=task,
+            expected="sentiment",
+        )
     examples = read_examples(sources, task, strict=strict)
     checked = {str(path): _labelled_texts(path) for path in check}
     meta = manifest(champion)
@@ -253,10 +262,16 @@ def retrain(
         "task": task,
         "seed": seed,
         "replay": file_digest(replay) if replay else None,
+        # What an older version left half done is not gone on with.
+        "recipe": repr((tune.PULLS, tune.MIXTURES, tune.Recipe())),
     }
     run = Run(out, key, budget, progress)
     bundle = load_bundle(champion)
     run.tell("reading the examples", 0.02)
+    if task == "loyalty":
+        return _loyalty(run, champion, bundle, examples, force)
+    if task == "conduct":
+        return _conduct(run, champion, bundle, examples, replay, texts, seed, force)
     usable, left_out = _usable(examples, bundle, texts)
     checks = gate.enough([e.label for e in usable])
     report: dict[str, Any] = {
@@ -283,26 +298,24 @@ def _trained(
     cache: Path,
 ) -> Retrained:
     run.tell("fitting the head", 0.15)
-    pulls, head_way = _head_way(run, m)
-    report["head"] = {"pull": pulls[-1], **_way_figures(head_way, m)}
-    network = _network(champion, m.head)
-    way, weights = head_way, None
-    if network is not None:
-        found = _encoder_way(run, m, network, head_way, report)
-        if found is not None:
-            way, weights = found
-    run.tell("mixing with the champion", 0.72)
-    chosen = _chosen(m, way, pulls[-1], network, weights)
-    if chosen is None and weights is not None:
-        way, weights = head_way, None
-        chosen = _chosen(m, way, pulls[-1], network, None)
-    # Where no share leaves the old skills as they are, the smallest is shown to the gate, which will say so.
-    chosen = chosen or _mixture(m, way, min(way.logits), pulls[-1], network, weights)
-    report["mixing"] = {"share": chosen.share, "encoder_moved": chosen.network is not None}
+    heads = _head_way(run, m)
+    report["head"] = _way_figures(heads, m, "by_pull")
+    chosen = _chosen(m, heads)
+    report["head"]["pull"] = chosen.key if chosen else None
+    halves = _halves(champion, m)
+    if halves is not None:
+        rival = chosen.logits if chosen else m.head.logits(m.user.vectors)
+        found = _encoder_way(run, m, halves, rival, report)
+        run.tell("mixing with the champion", 0.72)
+        chosen = (found and _chosen(m, found[0], halves, found[1])) or chosen
+    # Where nothing leaves the old skills as they are, the smallest step is shown to the gate, which will say so.
+    chosen = chosen or _candidate(m, heads, max(heads.logits))
+    moved = chosen.network is not None
+    report["mixing"] = {"encoder_moved": moved, "share": chosen.key if moved else None}
     run.tell("writing the bundle", 0.78)
     folder = _bundle_of(run, champion, m, chosen, report)
     run.tell("comparing", 0.85)
-    checks += _gate(run, champion, folder, m, head_way, chosen, checked, report, cache)
+    checks += _gate(run, champion, folder, m, heads, chosen, checked, report, cache)
     return _finished(run, folder, Decision(tuple(checks), _forced(checks, force)), report)
 
 
@@ -321,6 +334,102 @@ def _finished(run: Run, folder: Path | None, decision: Decision, report: dict[st
     run.finish()
     run.tell("done", 1.0)
     return Retrained(folder, decision, report)
+
+
+def _loyalty(run: Run, champion: Path, bundle: Bundle, examples: Examples, force: str | None) -> Retrained:
+    """The loyalty head from outcomes. It is fitted in seconds, so there is nothing to go on from."""
+    run.tell("joining outcomes with their predictions", 0.1)
+    joined = join(examples.used)
+    run.tell("fitting the loyalty head", 0.3)
+    found = loyalty_gate.update(bundle.loyalty, joined, bundle.info.digest, force=force is not None)
+    told = examples.report()
+    for reason, n in joined.report()["refused"].items():
+        told["dropped"][reason] = told["dropped"].get(reason, 0) + n
+    told["dropped_rows"] = [*told["dropped_rows"], *joined.report()["refused_rows"]][:LISTED]
+    report: dict[str, Any] = {
+        "task": "loyalty",
+        "champion": {"version": bundle.info.version, "digest": bundle.info.digest},
+        "challenger": None,
+        "examples": told | {"learnt_from": len(joined.pairs)},
+        "options": {"force": force},
+        "loyalty": found.report,
+    }
+    folder = None
+    if found.head is not bundle.loyalty:
+        run.tell("writing the bundle", 0.9)
+        record = {k: report[k] for k in ("task", "champion", "examples", "options", "loyalty")}
+        figures = {"loyalty": {"own_outcomes": found.report["heads"]}}
+        folder = rewritten(champion, run.folder / "bundle", loyalty_arrays(found.head), record, figures)
+    return _finished(run, folder, Decision(found.checks, _forced(found.checks, force) if folder else None), report)
+
+
+def _conduct(
+    run: Run,
+    champion: Path,
+    bundle: Bundle,
+    examples: Examples,
+    replay: Path | None,
+    texts: Path,
+    seed: int,
+    force: str | None,
+) -> Retrained:
+    """The cue head from what people say of single cues, on frozen states."""
+    run.tell("encoding your examples", 0.05)
+    different = list(dict.fromkeys(e.text for e in examples.used))
+    words = [len(t.ids) > 0 for t in tokenize(different, bundle.tokenizer, bundle.max_tokens)]
+    kept = [t for t, some in zip(different, words, strict=True) if some]
+    used = [e for e in examples.used if e.text in set(kept)]
+    left_out = {"without words": len(examples.used) - len(used)} if len(used) < len(examples.used) else {}
+    report: dict[str, Any] = {
+        "task": "conduct",
+        "champion": {"version": bundle.info.version, "digest": bundle.info.digest},
+        "challenger": None,
+        "examples": examples.report() | {"left_out": left_out, "learnt_from": len(used)},
+        "options": {"seed": seed, "force": force},
+    }
+    user = cues.read(kept, bundle)
+    claims = cues.claims_of(used, user)
+    first = cues.enough(claims)
+    if not first.passed:
+        return _finished(run, None, Decision((first,)), report)
+    run.tell("encoding the replayed texts", 0.15)
+    learnt, watch = _cue_replay(set(kept), replay, texts)
+    of_texts = folds(kept, ["" for _ in kept], seed)
+    found = cues.taught(bundle.conduct, user, claims, cues.read(learnt, bundle), of_texts, run.tell)
+    report["conduct"] = found.report
+    run.tell("writing the bundle", 0.8)
+    record = {k: report[k] for k in ("task", "champion", "examples", "options", "conduct")}
+    weights = {name: getattr(found.head, part) for name, part in zip(cues.ARRAYS, cues.HEAD, strict=True)}
+    heads = weights | {"cue.thresholds": found.head.thresholds}
+    folder = rewritten(
+        champion, run.folder / "bundle", heads, record, {"conduct": {"own_examples": found.report}}, weights
+    )
+    run.tell("comparing", 0.85)
+    old, new = Scorer(bundle), Scorer.load(folder)
+    agreed = _cues_agree(old, new, watch)
+    one, other = (float(vignettes.as_texts(s.bundle.loyalty.conduct, _reader(s))["tau"]) for s in (old, new))
+    checks = [
+        first,
+        *found.checks,
+        gate.at_least("agreement", "F1 of cues against the champion's on other texts", agreed, gate.LEAST_CONDUCT),
+        gate.no_lower("published findings", "Kendall's tau over published findings", one, other, cues.TAU_TOLERANCE),
+    ]
+    return _finished(run, folder, Decision(tuple(checks), _forced(checks, force)), report)
+
+
+def _cue_replay(own: set[str], replay: Path | None, texts: Path) -> tuple[list[str], list[str]]:
+    """Texts that are learnt beside the user's, and texts to compare champion and challenger on."""
+    given = [t for t in read_table(replay)["text"].to_pylist() if t and t.strip()] if replay else []
+    shipped = [r["text"] for r in _own(texts, "sentiment")]
+    found = sorted({t for t in (*given[:REPLAYED], *shipped) if t not in own}, key=_hash)
+    # Short texts of our own tell few cues; the findings in our own words tell many.
+    told = [v.text for v in vignettes.VIGNETTES]
+    watched = min(cues.WATCHED, len(found) // 3)
+    return [*found[watched : watched + cues.REPLAYED], *told], found[:watched]
+
+
+def _reader(scorer: Scorer) -> Callable[[Sequence[str]], list[CaseFeatures]]:
+    return lambda texts: [m.features for m in loyalty.read_masked(scorer, texts)]
 
 
 # ------------------------------------------------------------------------------------------------------------ material
@@ -441,8 +550,8 @@ def _fit(m: Material, rows: Ints, pull: float) -> SentimentHead:
     return tune.fit_head(user.vectors, user.targets, m.replay.vectors, m.replay.targets, m.head, pull)
 
 
-def _head_way(run: Run, m: Material) -> tuple[list[float], Tuned]:
-    """The pull of each fold and of all examples, and what heads say of the fold that they have not learnt from."""
+def _head_way(run: Run, m: Material) -> Way:
+    """What heads of each pull say of the fold that they have not learnt from."""
 
     def make() -> Arrays:
         logits = np.zeros((len(tune.PULLS), len(m.folds), 3), dtype=np.float32)
@@ -454,29 +563,20 @@ def _head_way(run: Run, m: Material) -> tuple[list[float], Tuned]:
         return {"logits": logits}
 
     found = run.arrays("heads", make)["logits"]
-    before = m.head.logits(m.user.vectors)
-
-    def best(rows: NDArray[np.bool_]) -> int:
-        return int(np.argmin([tune.log_loss(one[rows], m.user.targets[rows]) for one in found]))
-
-    # The pull of a fold is chosen on the other folds: its own examples must not have a say.
-    picks = [best(m.folds != fold) for fold in range(FOLDS)] + [best(m.folds >= 0)]
-    after = np.stack([found[picks[fold], i] for i, fold in enumerate(m.folds)])
-    logits = {share: ((1 - share) * before + share * after).astype(np.float32) for share in tune.MIXTURES}
-    return [tune.PULLS[p] for p in picks], Tuned(np.arange(len(m.folds)), logits)
+    return Way(np.arange(len(m.folds)), dict(zip(tune.PULLS, found, strict=True)))
 
 
-def _way_figures(way: Tuned, m: Material) -> dict[str, Any]:
+def _way_figures(way: Way, m: Material, key: str = "by_share") -> dict[str, Any]:
     truth = m.user.labels[way.rows]
     return {
         "examples": len(way.rows),
         "log_loss_before": round(tune.log_loss(m.head.logits(m.user.vectors[way.rows]), m.user.targets[way.rows]), 4),
-        "by_share": {
-            f"{share:g}": {
+        key: {
+            f"{setting:g}": {
                 "log_loss": round(tune.log_loss(found, m.user.targets[way.rows]), 4),
                 "macro_f1": round(gate.macro_f1(truth, found.argmax(axis=1)), 4),
             }
-            for share, found in way.logits.items()
+            for setting, found in way.logits.items()
         },
     }
 
@@ -484,14 +584,15 @@ def _way_figures(way: Tuned, m: Material) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------------------------- encoder
 
 
-def _network(champion: Path, head: SentimentHead) -> Network | None:
+def _halves(champion: Path, m: Material) -> tune.Halves | None:
     """The champion in floats; None where its bundle was stored without them."""
     if not (champion / "weights.safetensors").is_file():
         return None
     network = Network(str(champion))
     network.load_state_dict({k: v.float() for k, v in load_torch(champion / "weights.safetensors").items()})
-    tune.set_head(network, head)
-    return network.eval()
+    tune.set_head(network, m.head)
+    recipe = tune.Recipe()
+    return tune.Halves(network.eval(), _special(m.bundle), recipe.layers, recipe.most_tokens)
 
 
 def _special(bundle: Bundle) -> tune.Special:
@@ -500,86 +601,87 @@ def _special(bundle: Bundle) -> tune.Special:
 
 
 def _encoder_way(
-    run: Run, m: Material, network: Network, heads: Tuned, report: dict[str, Any]
-) -> tuple[Tuned, Arrays] | None:
-    """What tuned encoders say of examples that they have not learnt from, and the weights of one; None: no gain."""
+    run: Run, m: Material, halves: tune.Halves, rival: NDArray[np.float32], report: dict[str, Any]
+) -> tuple[Way, Arrays] | None:
+    """What tuned encoders say of examples that they have not learnt from, and the weights of one; None: no gain.
+
+    rival: logits (n, 3) that they have to be better than. Only the shares that are stay in the way.
+    """
     try:
-        return _tuned_encoder(run, m, network, heads, report)
+        found = _tuned_encoder(run, m, halves, rival, report)
     except tune.OutOfTimeError:
-        report["encoder"] = report.get("encoder", {}) | {"used": False, "why": "the budget does not allow it"}
+        report["encoder"] = report.get("encoder", {}) | {"why": "the budget does not allow it"}
         return None
+    report["encoder"]["why"] = "it is better than the head alone" if found else "it is no better than the head alone"
+    return found
 
 
 def _tuned_encoder(
-    run: Run, m: Material, network: Network, heads: Tuned, report: dict[str, Any]
-) -> tuple[Tuned, Arrays] | None:
+    run: Run, m: Material, halves: tune.Halves, rival: NDArray[np.float32], report: dict[str, Any]
+) -> tuple[Way, Arrays] | None:
     many = len(m.folds) >= MANY
     took = time.monotonic()
     # Few examples are learnt twice at least: without one fold, to see whether it pays, and all together.
-    first = _fold(run, m, network, 0, run.left / (1 if many else 2.5), (0.17, 0.7 if many else 0.3))
+    first = _fold(run, m, halves, 0, run.left / (1 if many else 2.5), (0.17, 0.7 if many else 0.3))
     took = time.monotonic() - took
     report["encoder"] = _way_figures(first, m)
-    if not _pays(first, heads, m, 1 - PAYS if many else HOPELESS):
-        report["encoder"] |= {"used": False, "why": "it is no better than the head alone on examples left out"}
-        return None
     if many:
-        report["encoder"] |= {"used": True, "why": "it is better than the head alone on examples left out"}
-        return first, run.arrays("fold-0", dict)
+        way = _paying(first, rival, m, 1 - PAYS)
+        return (way, run.arrays("fold-0", dict)) if way else None
+    if not _paying(first, rival, m, HOPELESS):
+        return None
     parts = [first]
     for fold in range(1, FOLDS):
         if run.left < took * (FOLDS - fold + 1.5):
             break
-        parts.append(_fold(run, m, network, fold, run.left / 2, (0.2 + 0.1 * fold, 0.3 + 0.1 * fold)))
-    way = _joined(parts)
-    report["encoder"] = _way_figures(way, m)
-    if not _pays(way, heads, m):
-        report["encoder"] |= {"used": False, "why": "it is no better than the head alone on examples left out"}
+        parts.append(_fold(run, m, halves, fold, run.left / 2, (0.2 + 0.1 * fold, 0.3 + 0.1 * fold)))
+    joined = Way(
+        np.concatenate([p.rows for p in parts]),
+        {share: np.concatenate([p.logits[share] for p in parts]) for share in first.logits},
+    )
+    report["encoder"] = _way_figures(joined, m)
+    way = _paying(joined, rival, m, 1 - PAYS)
+    if way is None:
         return None
     head = _fit(m, np.arange(len(m.folds)), START)
-    weights = run.arrays("all", lambda: _learn(run, m, network, head, m.folds >= 0, "all", run.left, (0.6, 0.7)))
-    report["encoder"] |= {"used": True, "why": "it is better than the head alone on examples left out"}
-    return way, weights
+    return way, run.arrays("all", lambda: _learn(run, m, halves, head, m.folds >= 0, "all", run.left, (0.6, 0.7)))
 
 
-def _joined(parts: Sequence[Tuned]) -> Tuned:
-    rows = np.concatenate([p.rows for p in parts])
-    return Tuned(rows, {s: np.concatenate([p.logits[s] for p in parts]) for s in parts[0].logits})
-
-
-def _pays(way: Tuned, heads: Tuned, m: Material, most: float = 1 - PAYS) -> bool:
-    """Whether the encoder leaves at most `most` of the loss that the heads alone leave on the same examples."""
-    same = Tuned(way.rows, {s: found[way.rows] for s, found in heads.logits.items()})
-    return way.loss(m.user.targets) <= most * same.loss(m.user.targets)
+def _paying(way: Way, rival: NDArray[np.float32], m: Material, most: float) -> Way | None:
+    """The shares that leave at most `most` of the log loss that the rival leaves on the same examples."""
+    limit = most * tune.log_loss(rival[way.rows], m.user.targets[way.rows])
+    kept = {key: way.logits[key] for key, loss in way.losses(m.user.targets).items() if loss <= limit}
+    return Way(way.rows, kept) if kept else None
 
 
 def _fold(
     run: Run,
     m: Material,
-    network: Network,
+    halves: tune.Halves,
     fold: int,
     seconds: float,
     span: tuple[float, float],
-) -> Tuned:
+) -> Way:
     rows = np.flatnonzero(m.folds == fold)
 
     def make() -> Arrays:
         head = _fit(m, np.flatnonzero(m.folds != fold), START)
-        learnt = _learn(run, m, network, head, m.folds != fold, f"fold-{fold}", seconds, span)
+        learnt = _learn(run, m, halves, head, m.folds != fold, f"fold-{fold}", seconds, span)
         held = m.user.part(rows).tokens
         for share in tune.MIXTURES:
-            mixture = tune.mixed(network, tune.with_weights(network, learnt), share)
-            found = tune.vectors(held, tune.NetworkEncoder(mixture, _special(m.bundle)))
+            mixture = tune.mixed(halves.champion, tune.with_weights(halves.champion, learnt), share)
+            found = halves.vectors(mixture, held)
             learnt[f"logits {share:g}"] = tune.head_of(mixture).logits(found)
         return learnt
 
     found = run.arrays(f"fold-{fold}", make)
-    return Tuned(rows, {share: found[f"logits {share:g}"] for share in tune.MIXTURES})
+    return Way(rows, {share: found[f"logits {share:g}"] for share in tune.MIXTURES})
 
 
 def _learn(
     run: Run,
     m: Material,
-    network: Network,
+    halves: tune.Halves,
     head: SentimentHead,
     inside: NDArray[np.bool_],
     name: str,
@@ -596,9 +698,7 @@ def _learn(
         run.tell(f"tuning the encoder ({name})", span[0] + (span[1] - span[0]) * done / steps)
 
     checkpoint = run.folder / f"checkpoint-{name}"
-    student = tune.tune(
-        network, head, lesson, _special(m.bundle), tune.Recipe(), checkpoint=checkpoint, seconds=seconds, progress=show
-    )
+    student = tune.tune(halves, head, lesson, tune.Recipe(), checkpoint=checkpoint, seconds=seconds, progress=show)
     shutil.rmtree(checkpoint, ignore_errors=True)
     return {k: v.detach().numpy() for k, v in student.named_parameters() if v.requires_grad}
 
@@ -608,56 +708,58 @@ def _learn(
 
 @dataclass(frozen=True)
 class Chosen:
-    """The challenger: share of the new weights, head with its temperature, network where the encoder moved, and the
-    calibrated probabilities (n_rows, 3) of the examples `rows`, which it has not learnt from. acceptance, watch: its
-    logits of the frozen set and of the watched texts.
+    """The challenger: head with its temperature, network where the encoder moved. key: its pull, or its share.
+
+    logits: uncalibrated, of the examples `rows`, which it has not learnt from (n_rows, 3); acceptance, watch: of the
+    frozen set and of the watched texts.
     """
 
-    share: float
+    key: float
     head: SentimentHead
     network: Network | None
     rows: Ints
-    probabilities: Floats
+    logits: NDArray[np.float32]
     acceptance: NDArray[np.float32]
     watch: NDArray[np.float32]
 
-
-def _chosen(m: Material, way: Tuned, pull: float, network: Network | None, weights: Arrays | None) -> Chosen | None:
-    """The mixture that is best on the user's examples among those that leave the old skills as they are."""
-    moved = network is not None and weights is not None
-    encoder = tune.NetworkEncoder(network, _special(m.bundle)) if moved and network is not None else None
-    before = _watch_logits(m, m.head, encoder)
-    mixtures = (_mixture(m, way, share, pull, network, weights) for share in way.shares(m.user.targets))
-    return next((c for c in mixtures if _keeps(m, before, (c.acceptance, c.watch))), None)
+    @property
+    def probabilities(self) -> Floats:
+        """Calibrated, of the examples that it has not learnt from, (n_rows, 3)."""
+        return softmax(self.logits / self.head.temperature).astype(np.float64)
 
 
-def _mixture(
-    m: Material, way: Tuned, share: float, pull: float, network: Network | None, weights: Arrays | None
+def _chosen(m: Material, way: Way, halves: tune.Halves | None = None, weights: Arrays | None = None) -> Chosen | None:
+    """What is best on the user's examples among what leaves the old skills as they are."""
+    before = _watch_logits(m, m.head, halves, halves.champion if halves else None)
+    candidates = (_candidate(m, way, key, halves, weights) for key in way.losses(m.user.targets))
+    return next((c for c in candidates if _keeps(m, before, (c.acceptance, c.watch))), None)
+
+
+def _candidate(
+    m: Material, way: Way, key: float, halves: tune.Halves | None = None, weights: Arrays | None = None
 ) -> Chosen:
-    """Champion and challenger at `share` of the way, with a temperature of its own."""
-    if network is not None and weights is not None:
-        mixture = tune.mixed(network, tune.with_weights(network, weights), share)
-        encoder = tune.NetworkEncoder(mixture, _special(m.bundle))
+    """A head of one pull, or champion and tuned encoder at one share; each with a temperature of its own."""
+    if halves is not None and weights is not None:
+        mixture = tune.mixed(halves.champion, tune.with_weights(halves.champion, weights), key)
         head = tune.head_of(mixture)
     else:
-        mixture, encoder = None, None
-        head = tune.between(m.head, _fit(m, np.arange(len(m.folds)), pull), share)
-    acceptance, watch = _watch_logits(m, head, encoder)
+        mixture, head = None, _fit(m, np.arange(len(m.folds)), key)
+    acceptance, watch = _watch_logits(m, head, halves, mixture)
     targets = np.concatenate([m.user.targets[way.rows], m.watch.targets])
-    temperature = _temperature(np.concatenate([way.logits[share], watch]), targets, len(way.rows))
-    probabilities = softmax(way.logits[share] / temperature).astype(np.float64)
-    return Chosen(share, replace(head, temperature=temperature), mixture, way.rows, probabilities, acceptance, watch)
+    temperature = _temperature(np.concatenate([way.logits[key], watch]), targets, len(way.rows))
+    return Chosen(key, replace(head, temperature=temperature), mixture, way.rows, way.logits[key], acceptance, watch)
 
 
 def _watch_logits(
-    m: Material, head: SentimentHead, encoder: Encoder | None
+    m: Material, head: SentimentHead, halves: tune.Halves | None, network: Network | None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Logits of the acceptance set and of the watched texts; without an encoder the champion's vectors are read."""
-    width = m.head.weight.shape[1]
-    a, b = (
-        part.vectors if encoder is None else _vectors(part.tokens, encoder, width) for part in (m.acceptance, m.watch)
-    )
-    return head.logits(a), head.logits(b)
+    """Logits of the acceptance set and of the watched texts; without a network the champion's vectors are read."""
+    parts = (m.acceptance, m.watch)
+    if halves is None or network is None:
+        a, b = (head.logits(part.vectors) for part in parts)
+    else:
+        a, b = (head.logits(halves.vectors(network, part.tokens)) for part in parts)
+    return a, b
 
 
 def _keeps(m: Material, before: tuple[Any, Any], after: tuple[Any, Any]) -> bool:
@@ -756,7 +858,7 @@ def _gate(
     champion: Path,
     folder: Path,
     m: Material,
-    heads: Tuned,
+    heads: Way,
     chosen: Chosen,
     checked: dict[str, tuple[list[str], Ints]],
     report: dict[str, Any],
@@ -766,7 +868,9 @@ def _gate(
     old, new = Scorer(m.bundle), Scorer.load(folder)
     truth = m.user.labels
     before = softmax(m.head.logits(m.user.vectors)).astype(np.float64)
-    surely = gate.doubtful(truth, before, softmax(heads.logits[max(heads.logits)]).astype(np.float64))
+    surely = gate.doubtful(
+        truth, before, softmax(heads.logits[next(iter(heads.losses(m.user.targets)))]).astype(np.float64)
+    )
     rows = chosen.rows
     checks = [
         gate.clean(surely),
@@ -837,7 +941,7 @@ def _probabilities(scorer: Scorer, texts: Sequence[str]) -> Floats:
 
 
 def _behaviour(old: Scorer, new: Scorer, report: dict[str, Any], cache: Path) -> Check:
-    path = cache / f"behaviour-{old.info.digest[:16]}.json"
+    path = cache / f"failed-{old.info.digest[:16]}.json"
     if not path.is_file():
         cache.mkdir(parents=True, exist_ok=True)
         write_json(path, behaviour.failed_cases(old))

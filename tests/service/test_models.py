@@ -1,6 +1,7 @@
 """`amends models` on the command line."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,16 @@ def test_promote_and_rollback_say_what_changed(tmp_path, registry, capsys):
     assert f"released is the champion, in place of {version}" in capsys.readouterr().err
     assert models("rollback") == 1
     assert "no champion to go back to" in capsys.readouterr().err
+
+
+def test_a_champion_that_was_deleted_can_be_left(tmp_path, registry, capsys):
+    version = registry.add(bundle_files(tmp_path / "one", "one")).version
+    registry.promote(version)
+    shutil.rmtree(registry.folder(version))
+    assert models("show", "champion") == 1
+    assert f"no version {version!r} of the model; expected one of released" in capsys.readouterr().err
+    assert models("rollback") == 0
+    assert registry.champion().version == OURS
 
 
 def test_a_refused_version_needs_force(tmp_path, registry, capsys):

@@ -251,7 +251,7 @@ def write_threads(path: Path, data: Path, comments: int) -> None:
 
 
 def hot_spots(work: Callable[[], Any]) -> list[dict[str, Any]]:
-    """Functions by the time inside themselves, as shares of everything outside the encoder."""
+    """Functions by their time with all they call, as shares of everything outside the encoder."""
     profile = cProfile.Profile(time.process_time)
     profile.runcall(work)
     stats: Any = pstats.Stats(profile)

@@ -40,3 +40,8 @@ class TorchEncoder:
             for row, i in enumerate(batch):
                 results[i] = states[row, 1 : lengths[i] + 1]
         return results
+
+
+def gpu_name() -> str | None:
+    """What the GPU calls itself; None where there is none that this build of torch can use."""
+    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from model.host import Host, host
 from model.types import InputError
-from service.settings import Settings
+from service.settings import CHAMPION, Settings
 
 if TYPE_CHECKING:
     from model.scorer import Scorer
@@ -69,9 +69,9 @@ def examine(bundle: Path | None, load: Callable[..., "Scorer"], env: Mapping[str
     here = host()
     settings, unusable = _settings(env)
     checks = [_processor(here), _cores(here), *_memory(here, settings), *unusable, _threads(here, settings, env)]
-    checks += [_autogroup(), *_gpu(), _runtime(here), _batches(here), *_bundle(bundle, settings, load)]
+    checks += [*_autogroup(), *_gpu(), _runtime(here), _batches(here), *_bundle(bundle, settings, load)]
     checks += [_database(settings), *_extras()]
-    return [check for check in checks if check]
+    return checks
 
 
 def to_dict(checks: Sequence[Check]) -> dict[str, Any]:
@@ -156,30 +156,29 @@ def _threads(here: Host, settings: Settings, env: Mapping[str, str]) -> Check:
     return Check("threads", "ok", found)
 
 
-def _autogroup() -> Check | None:
+def _autogroup() -> Iterator[Check]:
     try:
         on = AUTOGROUP.read_text(encoding="ascii").strip() == "1"
     except OSError:
-        return None
+        return
     found = "the system shares the processor out by session: nice has no effect between sessions"
-    return Check("sessions", "ok", found) if on else None
+    if on:
+        yield Check("sessions", "ok", found)
 
 
 def _gpu() -> Iterator[Check]:
     if not any(path.exists() for path in GPUS):
         return
-    if not find_spec("torch"):
+    if not _there("torch") or not _there("transformers"):
         advice = 'pip install -e ".[train]" and the build of torch for it; then `amends batch --device cuda`'
         yield Check("GPU", "warning", "one is there, torch is not", advice)
         return
-    import torch
+    from model.torch_encoder import gpu_name
 
-    if torch.cuda.is_available():
-        yield Check("GPU", "ok", f"{torch.cuda.get_device_name(0)}: `amends batch` takes it by itself")
+    if name := gpu_name():
+        yield Check("GPU", "ok", f"{name}: `amends batch` takes it by itself")
     else:
-        yield Check(
-            "GPU", "warning", f"one is there, torch {torch.__version__} can't use it", "the CUDA build of torch"
-        )
+        yield Check("GPU", "warning", "one is there, this build of torch can't use it", "the CUDA build of torch")
 
 
 def _runtime(here: Host) -> Check:
@@ -213,7 +212,6 @@ def _bundle(bundle: Path | None, settings: Settings, load: Callable[..., "Scorer
 
 def _folder(bundle: Path | None, settings: Settings) -> Path | None:
     from service.registry import Registry, bundle_folder
-    from service.settings import CHAMPION
 
     return bundle_folder(bundle or settings.bundle or Path(CHAMPION), Registry(settings.models))
 

@@ -307,9 +307,9 @@ def _run(args: argparse.Namespace, load: Load) -> int:
 
         return run(args)
     if args.command == "review":
-        from service.review import run
+        from service.review import run as run_review
 
-        return run(args, load)
+        return run_review(args, load)
     if args.command == "drift":
         from service.drift import run as run_drift
 

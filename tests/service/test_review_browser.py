@@ -50,7 +50,7 @@ class Labelling:
         return text
 
     def kept(self, number):
-        self.page.wait_for_function(f"/^{number} labels? kept$/.test(document.getElementById('sent').textContent)")
+        self.page.wait_for_selector(f"#sent:text-matches('^{number} labels? kept$')")
 
     def check(self, complaints=0):
         assert [url for url in self.asked if not url.startswith(self.url + "/")] == []
@@ -113,7 +113,7 @@ def test_nothing_is_lost_by_a_reload_and_nothing_kept_twice(labelling, server):
     page.route("**/v1/feedback", lost)
     labelling.begin(TEXTS)
     given = {labelling.press("1"): "negative", labelling.press("2"): "neutral"}
-    page.wait_for_function("document.getElementById('problem').textContent.includes('reached')")
+    page.wait_for_selector("#problem:has-text('reached')")
     assert answers[0] == 200
     page.unroute("**/v1/feedback")
     page.reload()

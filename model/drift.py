@@ -1,12 +1,14 @@
 """Whether the texts that come in still look like those that the model was trained on, by three simple distributions.
 
 A reference (reference.json beside a bundle, written by training.reference) holds how the training texts are spread over
-the predicted labels, over lengths in tokens, and over the share of rare tokens. The population stability index (PSI)
-compares recent texts with it: under 0.1 is little, over 0.25 a lot.
+the predicted labels, over lengths in tokens, and over the share of rare tokens; for model.drift_report also over how
+sure the model is and over kinds of text, and how frequent each token is. The population stability index (PSI) compares
+recent texts with it: under 0.1 is little, over 0.25 a lot.
 """
 
 import base64
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,9 @@ FILE: Final = "reference.json"
 ASPECTS: Final = ("labels", "length", "rare")
 # Upper edges of the shares of rare tokens: most texts have none.
 RARE_EDGES: Final = (0.0, 0.05, 0.1, 0.2)
+# Upper edges of the probability of the likeliest of three labels.
+CONFIDENCE_EDGES: Final = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+NEVER: Final = 255
 # With fewer recent texts than this, chance alone gives an index of 0.05 over ten bins.
 MINIMUM: Final = 200
 WINDOW: Final = 1000
@@ -38,6 +43,10 @@ class Reference:
     digest: of the served files of the bundle that gave the labels. texts: how many were read. labels (3,), length
     (n + 1,) and rare (5,): shares that sum to 1. length_edges (n,): upper edges of the first bins, in tokens.
     common: for each token id whether it is common; every other token is rare, and so is one that is unknown.
+
+    The others are None in references that were written before there were any. confidence (7,): shares by the
+    probability of the likeliest label, cut at CONFIDENCE_EDGES. kinds (k,): shares by the nearest of centres
+    (k, width) among mean token states. rarity (ids,): -8 log2 of a token's share of all, NEVER where it was not seen.
     """
 
     digest: str
@@ -47,15 +56,26 @@ class Reference:
     rare: Counts
     length_edges: NDArray[np.int64]
     common: NDArray[np.bool_]
+    confidence: Counts | None = None
+    kinds: Counts | None = None
+    centres: NDArray[np.float16] | None = None
+    rarity: NDArray[np.uint8] | None = None
 
     def to_json(self) -> str:
         """As text; without any word of any text."""
         lists: dict[str, Any] = {
             name: getattr(self, name).tolist() for name in ("labels", "length", "rare", "length_edges")
         }
-        common = base64.b64encode(np.packbits(self.common).tobytes()).decode("ascii")
         head = {"digest": self.digest, "texts": self.texts, "tokens": len(self.common)}
-        return json.dumps({**head, **lists, "common": common}, indent=1) + "\n"
+        packed = {"common": _packed(np.packbits(self.common))}
+        if self.confidence is not None and self.kinds is not None:
+            lists |= {"confidence": self.confidence.tolist(), "kinds": self.kinds.tolist()}
+        if self.centres is not None and self.rarity is not None:
+            packed |= {
+                "centres": _packed(self.centres),
+                "rarity": _packed(np.frombuffer(zlib.compress(self.rarity.tobytes(), 9), np.uint8)),
+            }
+        return json.dumps({**head, **lists, **packed}, indent=1) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "Reference":
@@ -63,6 +83,7 @@ class Reference:
         try:
             found = json.loads(text)
             bits = np.frombuffer(base64.b64decode(found["common"]), dtype=np.uint8)
+            more = _more(found) if "kinds" in found else {}
             return cls(
                 digest=found["digest"],
                 texts=found["texts"],
@@ -71,8 +92,9 @@ class Reference:
                 rare=np.asarray(found["rare"], dtype=np.float64),
                 length_edges=np.asarray(found["length_edges"], dtype=np.int64),
                 common=np.unpackbits(bits, count=found["tokens"]).astype(bool),
+                **more,
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, zlib.error) as error:
             raise InputError(
                 "This is no drift reference",
                 code="bad_reference",
@@ -104,6 +126,22 @@ class Reference:
             return 0.0
         known = ids[ids < len(self.common)]
         return 1.0 - float(self.common[known].sum()) / len(ids)
+
+
+def _packed(array: NDArray[Any]) -> str:
+    return base64.b64encode(array.tobytes()).decode("ascii")
+
+
+def _more(found: Mapping[str, Any]) -> dict[str, Any]:
+    kinds = np.asarray(found["kinds"], dtype=np.float64)
+    centres = np.frombuffer(base64.b64decode(found["centres"]), dtype=np.float16)
+    rarity = np.frombuffer(zlib.decompress(base64.b64decode(found["rarity"])), dtype=np.uint8)
+    return {
+        "confidence": np.asarray(found["confidence"], dtype=np.float64),
+        "kinds": kinds,
+        "centres": centres.reshape(len(kinds), -1),
+        "rarity": rarity,
+    }
 
 
 def psi(expected: Counts, counts: Counts) -> float:

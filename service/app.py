@@ -37,6 +37,7 @@ from service.log import note
 from service.metrics import ScoringMetrics
 from service.registry import Registry, bundle_folder
 from service.retrain_job import Retraining, RetrainRequest, Retrains, switched_off
+from service.review_http import ReviewRequest, ReviewResponse, given_of, kept_texts, ranked
 from service.schemas import (
     MAX_TARGET_CHARACTERS,
     MAX_TEXT_CHARACTERS,
@@ -176,6 +177,23 @@ class Amends:
         Gives the threads as `/v1/score` takes them, with warnings about what could not be read.
         """
         return await self._in_thread(lambda *_: self._read(request))
+
+    @bentoml.api(route="/v1/review")  # type: ignore[untyped-decorator]
+    async def review(self, request: ReviewRequest, /) -> ReviewResponse:
+        """Rank texts by how much a person's label is worth.
+
+        Gives those that the model is least sure of, each unlike the ones before it; or, of feedback, the labels that
+        the model contradicts, the surest contradiction first.
+        """
+        scorer, source = self.scorer, request.source
+        given, failed = given_of(request)
+        if source is not None:
+            given = await self.in_store(lambda: kept_texts(self.store, source))
+        elif self.settings.mask_personal_data:
+            given = [replace(one, text=Masker().text(one.text)) for one in given]
+        return await self._in_thread(
+            lambda gone, *_: ranked(scorer, given, failed, request.top, lambda: _stop_if(gone))
+        )
 
     @bentoml.api(route="/v1/feedback")  # type: ignore[untyped-decorator]
     async def feedback(self, request: FeedbackRequest, /, ctx: bentoml.Context) -> FeedbackResponse:

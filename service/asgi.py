@@ -36,7 +36,7 @@ from service.rate import Meter, RateLimit
 from service.schemas import Problem
 from service.settings import Settings
 from service.views import VIEWS, View
-from service.web_page import web_files, web_page
+from service.web_page import review_page, web_files, web_page
 
 logger = logging.getLogger("bentoml.amends")
 
@@ -73,6 +73,7 @@ class AppFactory(ServiceAppFactory):  # type: ignore[misc]
         for kind in (HTTPException, ApiError, Exception):
             app.add_exception_handler(kind, _error_response)
         app.add_route("/docs", self.docs_page, include_in_schema=False)
+        app.add_route("/review", review_page, include_in_schema=False)
         app.routes.append(web_files())
         app.add_route(MODEL_PATH, self.model_view, methods=["GET"])
         for view in VIEWS:

@@ -76,6 +76,8 @@ def parser() -> argparse.ArgumentParser:
     _batch_options(commands.add_parser("batch", help="score any amount of files, and go on where it stopped"))
     _evaluate_options(commands.add_parser("evaluate", help="measure the model on labelled data"))
     _retrain_options(commands.add_parser("retrain", help="learn from labelled examples, and say whether it is better"))
+    _review_options(commands.add_parser("review", help="labels that look wrong, and texts whose label would teach"))
+    _drift_options(commands.add_parser("drift", help="whether texts still look like those of the training"))
     _serve_options(commands.add_parser("serve", help="answer over HTTP"))
     _feedback_options(commands.add_parser("feedback", help="what people told the server they know better"))
     models.options(commands.add_parser("models", help="versions of the model: compare, promote, go back"))
@@ -201,6 +203,18 @@ def _retrain_options(parser: argparse.ArgumentParser) -> None:
     options(parser)
 
 
+def _review_options(parser: argparse.ArgumentParser) -> None:
+    from service.review import options
+
+    options(parser)
+
+
+def _drift_options(parser: argparse.ArgumentParser) -> None:
+    from service.drift import options
+
+    options(parser)
+
+
 def _serve_options(options: argparse.ArgumentParser) -> None:
     options.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     options.add_argument("--port", type=_port, default=3000, help="default: %(default)s")
@@ -277,6 +291,14 @@ def _run(args: argparse.Namespace, load: Load) -> int:
         from service.retrain import run
 
         return run(args)
+    if args.command == "review":
+        from service.review import run
+
+        return run(args, load)
+    if args.command == "drift":
+        from service.drift import run as run_drift
+
+        return run_drift(args, load)
     if args.command == "serve":
         return _serve(args)
     if args.command == "feedback":

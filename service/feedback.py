@@ -28,6 +28,8 @@ from service.errors import describe, to_api_error
 from service.files import replacing
 from service.schemas import MAX_FEEDBACK, MAX_TEXT_CHARACTERS, Body, BundleRef, Failure
 from service.store import NewFeedback, Store
+from service.what_if_http import features_seen, parsed_case
+from service.what_if_schemas import SchemaOfCase
 
 MAX_PREDICTED: Final = 10_000
 EXPORT_ROWS: Final = 1000
@@ -97,7 +99,44 @@ class CueFeedback(_Item):
         return self
 
 
-class OutcomeFeedback(_Item):
+class _OfCase(_Item):
+    """What prediction and outcome have in common."""
+
+    case: Annotated[dict[str, Any], SchemaOfCase()] | None = Field(
+        default=None,
+        description="The case as it was known when the model answered: `case` of /v1/advise or /v1/what-if, or what "
+        "/v1/loyalty was asked.",
+    )
+    predicted_at: Annotated[date, BeforeValidator(_iso_date)] | None = Field(
+        default=None, description="The day on which the model answered, ISO 8601."
+    )
+
+    @model_validator(mode="after")
+    def _case_fits(self) -> Self:
+        if self.predicted_at is not None:
+            _check_past(self.predicted_at, "predicted_at")
+        if self.case is not None:
+            _check_case(self.case)
+        return self
+
+
+class PredictionFeedback(_OfCase):
+    """What the model had said of a case: kept so that an outcome that is seen later can be joined with it."""
+
+    kind: Literal["prediction"]
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.case_id is None and (self.thread_id is None or self.author is None):
+            raise _wrong(
+                "missing", "Whose case is it?", "case_id", "neither", "case_id, or thread_id and author, or all three"
+            )
+        if self.case is None and self.predicted is None:
+            raise _wrong("missing", "What had the model seen or said?", "case", "neither", "case, predicted or both")
+        return self
+
+
+class OutcomeFeedback(_OfCase):
     """What became of a customer."""
 
     kind: Literal["outcome"]
@@ -108,18 +147,24 @@ class OutcomeFeedback(_Item):
     def _fits(self) -> Self:
         if self.case_id is None and self.author is None:
             raise _wrong("missing", "Whose outcome is it?", "case_id, author", "neither", "one of the two or both")
-        # Somewhere it is tomorrow already.
-        if self.observed_at > datetime.now(UTC).date() + timedelta(days=1):
+        _check_past(self.observed_at, "observed_at")
+        if self.predicted_at is not None and self.observed_at < self.predicted_at:
             raise _wrong(
-                "future_date", "This day is yet to come", "observed_at", self.observed_at.isoformat(), "a past day"
+                "seen_before",
+                "This was seen before the model answered",
+                "observed_at",
+                self.observed_at.isoformat(),
+                f"{self.predicted_at.isoformat()} or later",
             )
         return self
 
 
-Feedback = Annotated[SentimentFeedback | CueFeedback | OutcomeFeedback, Field(discriminator="kind")]
-KINDS: Final[Mapping[str, type[SentimentFeedback | CueFeedback | OutcomeFeedback]]] = {
+Kind = SentimentFeedback | CueFeedback | PredictionFeedback | OutcomeFeedback
+Feedback = Annotated[Kind, Field(discriminator="kind")]
+KINDS: Final[Mapping[str, type[Kind]]] = {
     "sentiment": SentimentFeedback,
     "cue": CueFeedback,
+    "prediction": PredictionFeedback,
     "outcome": OutcomeFeedback,
 }
 
@@ -153,6 +198,12 @@ class FeedbackRequest(Body):
                             "value": "absent",
                             "state": "absent",
                             "quote": "never said sorry",
+                        },
+                        {
+                            "kind": "prediction",
+                            "case_id": "C-1",
+                            "case": {"cues": {"contact": "none", "solved": "no"}, "severity": 2, "valence": -0.8},
+                            "predicted_at": "2026-02-02",
                         },
                         {
                             "kind": "outcome",
@@ -269,7 +320,7 @@ def _checked(index: int, item: object) -> NewFeedback | Failure:
         return Failure(error=problem.model_copy(update={"field": field}))
 
 
-def _kind(item: object) -> type[SentimentFeedback | CueFeedback | OutcomeFeedback]:
+def _kind(item: object) -> type[Kind]:
     if not isinstance(item, dict):
         raise InputError("This item is no object", code="not_an_object", got=describe(item), expected="an object")
     kind = item.get("kind")
@@ -277,6 +328,21 @@ def _kind(item: object) -> type[SentimentFeedback | CueFeedback | OutcomeFeedbac
         got = kind[:100] if isinstance(kind, str) else "nothing" if kind is None else describe(kind)
         raise _wrong("unknown_kind", "There is no such kind of feedback", "kind", got, ", ".join(KINDS))
     return KINDS[kind]
+
+
+def _check_past(day: date, field: str) -> None:
+    # Somewhere it is tomorrow already.
+    if day > datetime.now(UTC).date() + timedelta(days=1):
+        raise _wrong("future_date", "This day is yet to come", field, day.isoformat(), "a past day")
+
+
+def _check_case(given: dict[str, Any]) -> None:
+    try:
+        features_seen(parsed_case(given))
+    except (InputError, ValidationError) as error:
+        problem = to_api_error(error).problem
+        field = ".".join(filter(None, ("case", problem.field)))
+        raise _wrong(problem.code, problem.message, field, problem.got or "", problem.expected or "") from None
 
 
 def _kept(index: int, number: int | None) -> Kept | Failure:

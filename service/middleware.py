@@ -16,7 +16,7 @@ PROBES = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
 METRICS = "/metrics"
 PAGE_FILES = "/web/"
 # What describes the service and holds nothing of anybody.
-DOCS = frozenset({"/", "/docs", "/docs.json"})
+DOCS = frozenset({"/", "/review", "/docs", "/docs.json"})
 DOCS_FILES = "/static_content/"
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 RETRY_AFTER_SECONDS = 1

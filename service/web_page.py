@@ -1,4 +1,4 @@
-"""The page at `/` (docs/page.md): files of the folder web/, which run in the browser and call the HTTP API."""
+"""The pages at `/` (docs/page.md) and `/review` (docs/review.md): files of the folder web/, which call the HTTP API."""
 
 from pathlib import Path
 from typing import Final
@@ -17,10 +17,19 @@ POLICY: Final = (
 
 
 async def web_page(_: Request) -> HTMLResponse:
-    """The page; what it loads stands beside it under /web/."""
-    return HTMLResponse((FOLDER / "index.html").read_text("utf-8"), headers={"Content-Security-Policy": POLICY})
+    """The page at `/`; what it loads stands beside it under /web/."""
+    return _page("index.html")
+
+
+async def review_page(_: Request) -> HTMLResponse:
+    """The page at `/review`, where people label texts."""
+    return _page("review.html")
+
+
+def _page(name: str) -> HTMLResponse:
+    return HTMLResponse((FOLDER / name).read_text("utf-8"), headers={"Content-Security-Policy": POLICY})
 
 
 def web_files() -> BaseRoute:
-    """The files of the page under /web/."""
+    """The files of the pages under /web/."""
     return Mount("/web", StaticFiles(directory=FOLDER))

@@ -73,7 +73,7 @@ def what_if_answer(scorer: Scorer, request: WhatIfRequest, threads: Sequence[Thr
         raise _no_such_author(request.author, names)
 
     def case_answer(case: LoyaltyCase | SeenCase) -> CaseWhatIf:
-        return CaseWhatIf(id=case.id, what_if=answers(_seen(case)[0]))
+        return CaseWhatIf(id=case.id, what_if=answers(features_seen(case)[0]))
 
     cases = [_case(i, case, case_answer) for i, case in enumerate(request.cases or ())]
     return WhatIfResponse(threads=found, cases=cases, claim=CLAIM, bundle=BundleRef(**asdict(scorer.info)))
@@ -208,20 +208,21 @@ def _advice(advice: Advice) -> dict[str, Any]:
 
 def _case(index: int, given: Any, answer: Callable[[LoyaltyCase | SeenCase], T]) -> T | Failure:
     try:
-        return answer(_parsed(given))
+        return answer(parsed_case(given))
     except (InputError, ValidationError) as error:
         problem = to_api_error(error).problem
         field = ".".join(filter(None, ("cases", str(index), problem.field)))
         return Failure(error=problem.model_copy(update={"field": field}))
 
 
-def _parsed(given: Any) -> LoyaltyCase | SeenCase:
+def parsed_case(given: Any) -> LoyaltyCase | SeenCase:
+    """A case as these endpoints take it. Raises pydantic's ValidationError where it is none."""
     seen = isinstance(given, Mapping) and "probabilities" in given
     return SeenCase.model_validate(given) if seen else LoyaltyCase.model_validate(given)
 
 
-def _seen(case: LoyaltyCase | SeenCase) -> tuple[CaseFeatures, list[Cue]]:
-    """The features of a case, and what counts as reported in it."""
+def features_seen(case: LoyaltyCase | SeenCase) -> tuple[CaseFeatures, list[Cue]]:
+    """The features of a case, and what counts as reported in it. Raises InputError where it contradicts itself."""
     if isinstance(case, LoyaltyCase):
         return features_of(case)
     unknown = next((name for name in case.probabilities if name not in CUE_VALUES), None)
@@ -245,7 +246,7 @@ def _reported(probabilities: Mapping[str, float]) -> Iterator[Cue]:
 
 
 def _case_advice(head: LoyaltyHead, case: LoyaltyCase | SeenCase) -> Advice:
-    features, cues = _seen(case)
+    features, cues = features_seen(case)
     loyalty = fit_for(features, head).estimate(features, cues)
     made = Case(case.id or "", "customer", "given as a case", "ok", None, (), cues=tuple(cues), loyalty=loyalty)
     return advise_case(head, made, loyalty, features)

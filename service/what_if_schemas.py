@@ -32,7 +32,7 @@ class SeenCase(BaseModel):
     )
 
 
-class _SchemaOfCase:
+class SchemaOfCase:
     """Describes an item as one of the two; each is checked on its own later, so that a bad one stays alone."""
 
     def __get_pydantic_json_schema__(self, _: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
@@ -67,7 +67,7 @@ class Source(Body):
         default=None, max_length=MAX_TEXT_CHARACTERS, description="What one customer wrote, such as a review."
     )
     thread: dict[str, Any] | None = Field(default=None, description="One thread, as /v1/score takes it.")
-    cases: list[Annotated[Any, _SchemaOfCase()]] | None = Field(
+    cases: list[Annotated[Any, SchemaOfCase()]] | None = Field(
         default=None,
         max_length=MAX_CASES,
         description=(

@@ -202,6 +202,18 @@ def at_least(name: str, what: str, found: float, limit: float) -> Check:
     return Check(name, found >= limit, f"{what} {found:.3f} (at least {limit:g})", None, found, limit)
 
 
+def no_lower(name: str, what: str, before: float, after: float, tolerance: float) -> Check:
+    """Whether a figure that should be high has not fallen by more than the tolerance."""
+    words = f"{what} {before:.3f} → {after:.3f} (may fall by {tolerance:g})"
+    return Check(name, after >= before - tolerance - 1e-9, words, before, after, before - tolerance)
+
+
+def no_higher(name: str, what: str, before: float, after: float, tolerance: float) -> Check:
+    """Whether a figure that should be low has not risen by more than the tolerance."""
+    words = f"{what} {before:.3f} → {after:.3f} (may rise by {tolerance:g})"
+    return Check(name, after <= before + tolerance + 1e-9, words, before, after, before + tolerance)
+
+
 def contradicted(truth: Ints, probabilities: Floats) -> Ints:
     """For each label the one that the model surely holds against it, -1 where there is none.
 

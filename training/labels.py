@@ -8,6 +8,7 @@ kind        fields                                                        task
 sentiment   text, label (negative, neutral, positive), optional target    sentiment
 cue         text, cue, value, state, optional quote                       conduct
 outcome     outcome, observed_at, case_id or author                       loyalty
+prediction  case_id, or thread_id and author; predicted or case           loyalty
 
 Optional everywhere: `client` (who says so; in feedback the API key), `when` (ISO 8601; in feedback `received_at`) and
 `predicted` (what the model had said). docs/retrain.md explains the rules for copies and contradictions.
@@ -37,7 +38,13 @@ from model.types import InputError
 Task = Literal["sentiment", "conduct", "loyalty"]
 Row = Mapping[str, Any]
 
-KINDS: Final[Mapping[str, Task]] = {"sentiment": "sentiment", "cue": "conduct", "outcome": "loyalty"}
+KINDS: Final[Mapping[str, Task]] = {
+    "sentiment": "sentiment",
+    "cue": "conduct",
+    "outcome": "loyalty",
+    "prediction": "loyalty",
+}
+PREDICTION: Final = "prediction"
 STATES: Final = ("present", "absent", "hypothetical", "not_mentioned")
 OUTCOMES: Final = ("bought_again", "left", "recommended", "warned")
 LISTED: Final = 50
@@ -59,7 +66,9 @@ class Labelled:
     text: empty for an outcome without one. label: the sentiment, "cue:value", or the outcome. source and place: where
     it stands, such as "corrections.csv" and "row 3". target: what a sentiment is towards. when: ISO 8601, as given.
     client: who said so. predicted: what the model had said, as given. state and quote: of a cue. case_id and author:
-    whose outcome. rows: how many rows say the same; they count as one example.
+    whose outcome; thread_id: where the author wrote. case: what the loyalty head saw. bundle: digest of the model that
+    had `predicted`; predicted_at: when. label is "prediction" for what was kept for outcomes to come. rows: how many
+    rows say the same; they count as one example.
     """
 
     task: Task
@@ -75,13 +84,17 @@ class Labelled:
     quote: str | None = None
     case_id: str | None = None
     author: str | None = None
+    thread_id: str | None = None
+    case: Any = None
+    bundle: str | None = None
+    predicted_at: str | None = None
     rows: int = 1
 
     @property
     def key(self) -> tuple[str, ...]:
         """Equal for examples that say something about the same thing."""
         if self.task == "loyalty":
-            return (self.case_id or "", self.author or "", self.label, self.when or "")
+            return (self.case_id or "", self.thread_id or "", self.author or "", self.label, self.when or "")
         about = self.label.partition(":")[0] if self.task == "conduct" else (self.target or "").casefold()
         return (same_text(self.text), about)
 
@@ -95,12 +108,13 @@ class Labelled:
 class Dropped:
     """A row that is not used: where it stands and why.
 
-    reason: "bad_row" (column, got, expected say what is wrong) or "conflict" (got: the labels that contradict it).
+    reason: "bad_row" (column, got, expected say what is wrong) or "conflict" (got: the labels that contradict it); of
+    outcomes also "no_prediction" and "seen_before" (training.outcomes).
     """
 
     source: str
     place: str
-    reason: Literal["bad_row", "conflict"]
+    reason: Literal["bad_row", "conflict", "no_prediction", "seen_before"]
     column: str
     got: str
     expected: str
@@ -362,8 +376,42 @@ def _checked(row: Row, task: Task, source: str, place: str) -> Labelled | Droppe
     if task == "conduct":
         label = f"{row['cue']}:{row['value']}"
         return Labelled(task, text, label, state=row["state"], quote=row.get("quote") or None, **common)
-    people: dict[str, Any] = {name: str(row[name]) if row.get(name) else None for name in ("case_id", "author")}
-    return Labelled(task, text, _word(row["outcome"]), **people, **common)
+    return _loyalty_example(row, text, common)
+
+
+def _loyalty_example(row: Row, text: str, common: dict[str, Any]) -> Labelled:
+    label = PREDICTION if _predicts(row) else _word(row["outcome"])
+    people: dict[str, Any] = {
+        name: str(row[name]) if row.get(name) else None for name in ("case_id", "author", "thread_id")
+    }
+    predicted = as_json(row.get("predicted"))
+    # The bundle of a feedback item is the one that answered when it came: it made a prediction, but not an outcome.
+    named = predicted.get("bundle") if isinstance(predicted, Mapping) else None
+    bundle = as_json(named or (row.get("bundle") if _predicts(row) else None))
+    when = _iso(row.get("predicted_at") or row.get("when") or row.get("received_at"))
+    more = {
+        "predicted": predicted,
+        "case": as_json(row.get("case")),
+        "bundle": bundle.get("digest") if isinstance(bundle, Mapping) else bundle,
+        "predicted_at": when if _predicts(row) else _iso(row.get("predicted_at")),
+    }
+    if _predicts(row):
+        more["when"] = when
+    return Labelled("loyalty", text, label, **people, **common | more)
+
+
+def as_json(value: Any) -> Any:
+    """A value as it is, or what its text says where a table holds JSON as text."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _predicts(row: Row) -> bool:
+    return row.get("kind") == PREDICTION
 
 
 def _client(row: Row) -> str | None:
@@ -382,14 +430,19 @@ def _problems(row: Row, task: Task) -> Iterator[tuple[str, Any, str]]:
         yield "label", row.get("label"), ", ".join(SENTIMENT)
     if task == "conduct":
         yield from _cue_problems(row, str(text))
-    if task == "loyalty":
+    if task == "loyalty" and _predicts(row):
+        if not row.get("case_id") and not (row.get("thread_id") and row.get("author")):
+            yield "case_id", None, "case_id, or thread_id and author"
+        if not row.get("predicted") and not row.get("case"):
+            yield "case", None, "case, predicted or both"
+    elif task == "loyalty":
         if _word(row.get("outcome")) not in OUTCOMES:
             yield "outcome", row.get("outcome"), ", ".join(OUTCOMES)
         if not row.get("case_id") and not row.get("author"):
             yield "case_id", None, "case_id or author"
         if row.get("observed_at") is None:
             yield "observed_at", None, "a day such as 2026-03-31"
-    for name in ("when", "received_at", "observed_at"):
+    for name in ("when", "received_at", "observed_at", "predicted_at"):
         if row.get(name) is not None and _iso(row[name]) is None:
             yield name, row[name], "ISO 8601, such as 2026-03-31"
 

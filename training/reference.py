@@ -10,11 +10,14 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.cluster import KMeans
 from tokenizers import Tokenizer
 
 from model.bundle import manifest
 from model.codebook import SENTIMENT
-from model.drift import FILE, RARE_EDGES, Reference, served_digest
+from model.drift import CONFIDENCE_EDGES, FILE, NEVER, RARE_EDGES, Reference, served_digest
+from model.drift_report import confidence_bins, kind_bins
+from model.review import read_texts
 from model.scorer import Scorer
 from training.loyalty import sample
 
@@ -23,12 +26,22 @@ COMMON = 0.99
 BINS = 10
 
 
-def common_tokens(texts: Sequence[str], tokenizer: Tokenizer) -> NDArray[np.bool_]:
-    """For each token id whether it is among the most frequent ones, which make COMMON of all tokens, shape (ids,)."""
+# Kinds of text that are told apart, and how many texts there must be for each.
+KINDS = 32
+TEXTS_A_KIND = 40
+
+
+def token_counts(texts: Sequence[str], tokenizer: Tokenizer) -> NDArray[np.int64]:
+    """How often each token id occurs, shape (ids,)."""
     counts = np.zeros(tokenizer.get_vocab_size(), dtype=np.int64)
     for start in range(0, len(texts), 1000):
         for encoding in tokenizer.encode_batch(list(texts[start : start + 1000]), add_special_tokens=False):
             np.add.at(counts, encoding.ids, 1)
+    return counts
+
+
+def common_tokens(counts: NDArray[np.int64], tokenizer: Tokenizer) -> NDArray[np.bool_]:
+    """For each token id whether it is among the most frequent ones, which make COMMON of all tokens, shape (ids,)."""
     order = np.argsort(-counts, kind="stable")
     before = np.concatenate([[0], np.cumsum(counts[order])[:-1]])
     common = np.zeros(len(counts), dtype=bool)
@@ -39,17 +52,32 @@ def common_tokens(texts: Sequence[str], tokenizer: Tokenizer) -> NDArray[np.bool
     return common & (counts > 0)
 
 
+def rarity(counts: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """See model.drift.Reference.rarity; (ids,) -> (ids,)."""
+    with np.errstate(divide="ignore"):
+        bits = -8 * np.log2(counts / max(counts.sum(), 1))
+    return np.where(counts > 0, np.clip(np.round(bits), 0, NEVER - 1), NEVER).astype(np.uint8)
+
+
+def centres(vectors: NDArray[np.float32]) -> NDArray[np.float16]:
+    """Centres of kinds of text among mean token states (n, width), shape (k, width)."""
+    number = max(1, min(KINDS, len(vectors) // TEXTS_A_KIND))
+    return np.asarray(KMeans(number, n_init=3, random_state=0).fit(vectors).cluster_centers_).astype(np.float16)
+
+
 def make(scorer: Scorer, texts: Sequence[str], scored: Sequence[str], digest: str) -> Reference:
     """The reference of `texts`, with labels predicted for `scored`, which may be some of them."""
     tokenizer = scorer.bundle.tokenizer
-    results = list(zip(scored, scorer.sentiment(scored), strict=True))
-    labels = [sentiment.label for _, sentiment in results if sentiment]
-    kept = [text for text, sentiment in results if sentiment]
+    readings = read_texts(scorer, scored)
+    there = [i for i, sentiment in enumerate(readings.sentiments) if sentiment]
+    readings, kept = readings.part(there), [scored[i] for i in there]
+    labels = [sentiment.label for sentiment in readings.sentiments if sentiment]
     ids = [
         np.asarray(encoding.ids, dtype=np.int64) for encoding in tokenizer.encode_batch(kept, add_special_tokens=False)
     ]
     lengths = np.asarray([len(i) for i in ids])
     edges = np.unique(np.quantile(lengths, np.arange(1, BINS) / BINS).astype(np.int64))
+    counts, middles = token_counts(texts, tokenizer), centres(readings.vectors)
     blank = Reference(
         digest=digest,
         texts=len(kept),
@@ -57,7 +85,11 @@ def make(scorer: Scorer, texts: Sequence[str], scored: Sequence[str], digest: st
         length=np.zeros(len(edges) + 1),
         rare=np.zeros(len(RARE_EDGES) + 1),
         length_edges=edges,
-        common=common_tokens(texts, tokenizer),
+        common=common_tokens(counts, tokenizer),
+        confidence=_shares(confidence_bins(readings.probabilities), len(CONFIDENCE_EDGES) + 1),
+        kinds=_shares(kind_bins(readings.vectors, middles), len(middles)),
+        centres=middles,
+        rarity=rarity(counts),
     )
     labels_bins, length_bins, rare_bins = blank.bins(ids, labels).T
     return replace(

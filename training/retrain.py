@@ -34,13 +34,15 @@ from model.reading.table import read_table
 from model.scorer import Scorer
 from model.segment import TokenizedText, tokenize
 from model.sentiment import SentimentHead, softmax
-from model.types import InputError
-from training import behaviour, calibrate, gate, tune
+from model.types import CaseFeatures, InputError
+from training import behaviour, calibrate, cues, gate, loyalty, loyalty_gate, tune, vignettes
 from training.build import special_tokens
 from training.export import export
 from training.gate import Check, Decision
-from training.labels import Examples, Labelled, Rows, Task, read_examples, same_text
+from training.labels import LISTED, Examples, Labelled, Rows, Task, read_examples, same_text
 from training.network import Network
+from training.outcomes import join
+from training.rewrite import loyalty_arrays, rewritten
 
 TEXTS: Final = Path(__file__).parent / "texts"
 FOLDS: Final = 4
@@ -234,8 +236,14 @@ def retrain(
 
     Raises InputError where a source can't be read, nothing in it can be used, or `out` holds another run.
     """
-    if task != "sentiment":
-        raise InputError(f"{task} can't be retrained this way", code="bad_task", got=task, expected="sentiment")
+    if check and task != "sentiment":
+        raise InputError(
+            f"the task {task} has no texts to check on",
+            code="bad_option",
+            field="check",
+            got=task,
+            expected="sentiment",
+        )
     examples = read_examples(sources, task, strict=strict)
     checked = {str(path): _labelled_texts(path) for path in check}
     meta = manifest(champion)
@@ -257,6 +265,10 @@ def retrain(
     run = Run(out, key, budget, progress)
     bundle = load_bundle(champion)
     run.tell("reading the examples", 0.02)
+    if task == "loyalty":
+        return _loyalty(run, champion, bundle, examples, force)
+    if task == "conduct":
+        return _conduct(run, champion, bundle, examples, replay, texts, seed, force)
     usable, left_out = _usable(examples, bundle, texts)
     checks = gate.enough([e.label for e in usable])
     report: dict[str, Any] = {
@@ -285,19 +297,19 @@ def _trained(
     run.tell("fitting the head", 0.15)
     pulls, head_way = _head_way(run, m)
     report["head"] = {"pull": pulls[-1], **_way_figures(head_way, m)}
-    network = _network(champion, m.head)
+    halves = _halves(champion, m)
     way, weights = head_way, None
-    if network is not None:
-        found = _encoder_way(run, m, network, head_way, report)
+    if halves is not None:
+        found = _encoder_way(run, m, halves, head_way, report)
         if found is not None:
             way, weights = found
     run.tell("mixing with the champion", 0.72)
-    chosen = _chosen(m, way, pulls[-1], network, weights)
+    chosen = _chosen(m, way, pulls[-1], halves, weights)
     if chosen is None and weights is not None:
         way, weights = head_way, None
-        chosen = _chosen(m, way, pulls[-1], network, None)
+        chosen = _chosen(m, way, pulls[-1], halves, None)
     # Where no share leaves the old skills as they are, the smallest is shown to the gate, which will say so.
-    chosen = chosen or _mixture(m, way, min(way.logits), pulls[-1], network, weights)
+    chosen = chosen or _mixture(m, way, min(way.logits), pulls[-1], halves, weights)
     report["mixing"] = {"share": chosen.share, "encoder_moved": chosen.network is not None}
     run.tell("writing the bundle", 0.78)
     folder = _bundle_of(run, champion, m, chosen, report)
@@ -321,6 +333,102 @@ def _finished(run: Run, folder: Path | None, decision: Decision, report: dict[st
     run.finish()
     run.tell("done", 1.0)
     return Retrained(folder, decision, report)
+
+
+def _loyalty(run: Run, champion: Path, bundle: Bundle, examples: Examples, force: str | None) -> Retrained:
+    """The loyalty head from outcomes. It is fitted in seconds, so there is nothing to go on from."""
+    run.tell("joining outcomes with their predictions", 0.1)
+    joined = join(examples.used)
+    run.tell("fitting the loyalty head", 0.3)
+    found = loyalty_gate.update(bundle.loyalty, joined, bundle.info.digest, force=force is not None)
+    told = examples.report()
+    for reason, n in joined.report()["refused"].items():
+        told["dropped"][reason] = told["dropped"].get(reason, 0) + n
+    told["dropped_rows"] = [*told["dropped_rows"], *joined.report()["refused_rows"]][:LISTED]
+    report: dict[str, Any] = {
+        "task": "loyalty",
+        "champion": {"version": bundle.info.version, "digest": bundle.info.digest},
+        "challenger": None,
+        "examples": told | {"learnt_from": len(joined.pairs)},
+        "options": {"force": force},
+        "loyalty": found.report,
+    }
+    folder = None
+    if found.head is not bundle.loyalty:
+        run.tell("writing the bundle", 0.9)
+        record = {k: report[k] for k in ("task", "champion", "examples", "options", "loyalty")}
+        figures = {"loyalty": {"own_outcomes": found.report["heads"]}}
+        folder = rewritten(champion, run.folder / "bundle", loyalty_arrays(found.head), record, figures)
+    return _finished(run, folder, Decision(found.checks, _forced(found.checks, force) if folder else None), report)
+
+
+def _conduct(
+    run: Run,
+    champion: Path,
+    bundle: Bundle,
+    examples: Examples,
+    replay: Path | None,
+    texts: Path,
+    seed: int,
+    force: str | None,
+) -> Retrained:
+    """The cue head from what people say of single cues, on frozen states."""
+    run.tell("encoding your examples", 0.05)
+    different = list(dict.fromkeys(e.text for e in examples.used))
+    words = [len(t.ids) > 0 for t in tokenize(different, bundle.tokenizer, bundle.max_tokens)]
+    kept = [t for t, some in zip(different, words, strict=True) if some]
+    used = [e for e in examples.used if e.text in set(kept)]
+    left_out = {"without words": len(examples.used) - len(used)} if len(used) < len(examples.used) else {}
+    report: dict[str, Any] = {
+        "task": "conduct",
+        "champion": {"version": bundle.info.version, "digest": bundle.info.digest},
+        "challenger": None,
+        "examples": examples.report() | {"left_out": left_out, "learnt_from": len(used)},
+        "options": {"seed": seed, "force": force},
+    }
+    user = cues.read(kept, bundle)
+    claims = cues.claims_of(used, user)
+    first = cues.enough(claims)
+    if not first.passed:
+        return _finished(run, None, Decision((first,)), report)
+    run.tell("encoding the replayed texts", 0.15)
+    learnt, watch = _cue_replay(set(kept), replay, texts)
+    of_texts = folds(kept, ["" for _ in kept], seed)
+    found = cues.taught(bundle.conduct, user, claims, cues.read(learnt, bundle), of_texts, run.tell)
+    report["conduct"] = found.report
+    run.tell("writing the bundle", 0.8)
+    record = {k: report[k] for k in ("task", "champion", "examples", "options", "conduct")}
+    weights = {name: getattr(found.head, part) for name, part in zip(cues.ARRAYS, cues.HEAD, strict=True)}
+    heads = weights | {"cue.thresholds": found.head.thresholds}
+    folder = rewritten(
+        champion, run.folder / "bundle", heads, record, {"conduct": {"own_examples": found.report}}, weights
+    )
+    run.tell("comparing", 0.85)
+    old, new = Scorer(bundle), Scorer.load(folder)
+    agreed = _cues_agree(old, new, watch)
+    one, other = (float(vignettes.as_texts(s.bundle.loyalty.conduct, _reader(s))["tau"]) for s in (old, new))
+    checks = [
+        first,
+        *found.checks,
+        gate.at_least("agreement", "F1 of cues against the champion's on other texts", agreed, gate.LEAST_CONDUCT),
+        gate.no_lower("published findings", "Kendall's tau over published findings", one, other, cues.TAU_TOLERANCE),
+    ]
+    return _finished(run, folder, Decision(tuple(checks), _forced(checks, force)), report)
+
+
+def _cue_replay(own: set[str], replay: Path | None, texts: Path) -> tuple[list[str], list[str]]:
+    """Texts that are learnt beside the user's, and texts to compare champion and challenger on."""
+    given = [t for t in read_table(replay)["text"].to_pylist() if t and t.strip()] if replay else []
+    shipped = [r["text"] for r in _own(texts, "sentiment")]
+    found = sorted({t for t in (*given[:REPLAYED], *shipped) if t not in own}, key=_hash)
+    # Short texts of our own tell few cues; the findings in our own words tell many.
+    told = [v.text for v in vignettes.VIGNETTES]
+    watched = min(cues.WATCHED, len(found) // 3)
+    return [*found[watched : watched + cues.REPLAYED], *told], found[:watched]
+
+
+def _reader(scorer: Scorer) -> Callable[[Sequence[str]], list[CaseFeatures]]:
+    return lambda texts: [m.features for m in loyalty.read_masked(scorer, texts)]
 
 
 # ------------------------------------------------------------------------------------------------------------ material
@@ -484,14 +592,15 @@ def _way_figures(way: Tuned, m: Material) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------------------------- encoder
 
 
-def _network(champion: Path, head: SentimentHead) -> Network | None:
+def _halves(champion: Path, m: Material) -> tune.Halves | None:
     """The champion in floats; None where its bundle was stored without them."""
     if not (champion / "weights.safetensors").is_file():
         return None
     network = Network(str(champion))
     network.load_state_dict({k: v.float() for k, v in load_torch(champion / "weights.safetensors").items()})
-    tune.set_head(network, head)
-    return network.eval()
+    tune.set_head(network, m.head)
+    recipe = tune.Recipe()
+    return tune.Halves(network.eval(), _special(m.bundle), recipe.layers, recipe.most_tokens)
 
 
 def _special(bundle: Bundle) -> tune.Special:
@@ -500,23 +609,23 @@ def _special(bundle: Bundle) -> tune.Special:
 
 
 def _encoder_way(
-    run: Run, m: Material, network: Network, heads: Tuned, report: dict[str, Any]
+    run: Run, m: Material, halves: tune.Halves, heads: Tuned, report: dict[str, Any]
 ) -> tuple[Tuned, Arrays] | None:
     """What tuned encoders say of examples that they have not learnt from, and the weights of one; None: no gain."""
     try:
-        return _tuned_encoder(run, m, network, heads, report)
+        return _tuned_encoder(run, m, halves, heads, report)
     except tune.OutOfTimeError:
         report["encoder"] = report.get("encoder", {}) | {"used": False, "why": "the budget does not allow it"}
         return None
 
 
 def _tuned_encoder(
-    run: Run, m: Material, network: Network, heads: Tuned, report: dict[str, Any]
+    run: Run, m: Material, halves: tune.Halves, heads: Tuned, report: dict[str, Any]
 ) -> tuple[Tuned, Arrays] | None:
     many = len(m.folds) >= MANY
     took = time.monotonic()
     # Few examples are learnt twice at least: without one fold, to see whether it pays, and all together.
-    first = _fold(run, m, network, 0, run.left / (1 if many else 2.5), (0.17, 0.7 if many else 0.3))
+    first = _fold(run, m, halves, 0, run.left / (1 if many else 2.5), (0.17, 0.7 if many else 0.3))
     took = time.monotonic() - took
     report["encoder"] = _way_figures(first, m)
     if not _pays(first, heads, m, 1 - PAYS if many else HOPELESS):
@@ -529,14 +638,14 @@ def _tuned_encoder(
     for fold in range(1, FOLDS):
         if run.left < took * (FOLDS - fold + 1.5):
             break
-        parts.append(_fold(run, m, network, fold, run.left / 2, (0.2 + 0.1 * fold, 0.3 + 0.1 * fold)))
+        parts.append(_fold(run, m, halves, fold, run.left / 2, (0.2 + 0.1 * fold, 0.3 + 0.1 * fold)))
     way = _joined(parts)
     report["encoder"] = _way_figures(way, m)
     if not _pays(way, heads, m):
         report["encoder"] |= {"used": False, "why": "it is no better than the head alone on examples left out"}
         return None
     head = _fit(m, np.arange(len(m.folds)), START)
-    weights = run.arrays("all", lambda: _learn(run, m, network, head, m.folds >= 0, "all", run.left, (0.6, 0.7)))
+    weights = run.arrays("all", lambda: _learn(run, m, halves, head, m.folds >= 0, "all", run.left, (0.6, 0.7)))
     report["encoder"] |= {"used": True, "why": "it is better than the head alone on examples left out"}
     return way, weights
 
@@ -555,7 +664,7 @@ def _pays(way: Tuned, heads: Tuned, m: Material, most: float = 1 - PAYS) -> bool
 def _fold(
     run: Run,
     m: Material,
-    network: Network,
+    halves: tune.Halves,
     fold: int,
     seconds: float,
     span: tuple[float, float],
@@ -564,11 +673,11 @@ def _fold(
 
     def make() -> Arrays:
         head = _fit(m, np.flatnonzero(m.folds != fold), START)
-        learnt = _learn(run, m, network, head, m.folds != fold, f"fold-{fold}", seconds, span)
+        learnt = _learn(run, m, halves, head, m.folds != fold, f"fold-{fold}", seconds, span)
         held = m.user.part(rows).tokens
         for share in tune.MIXTURES:
-            mixture = tune.mixed(network, tune.with_weights(network, learnt), share)
-            found = tune.vectors(held, tune.NetworkEncoder(mixture, _special(m.bundle)))
+            mixture = tune.mixed(halves.champion, tune.with_weights(halves.champion, learnt), share)
+            found = halves.vectors(mixture, held)
             learnt[f"logits {share:g}"] = tune.head_of(mixture).logits(found)
         return learnt
 
@@ -579,7 +688,7 @@ def _fold(
 def _learn(
     run: Run,
     m: Material,
-    network: Network,
+    halves: tune.Halves,
     head: SentimentHead,
     inside: NDArray[np.bool_],
     name: str,
@@ -596,9 +705,7 @@ def _learn(
         run.tell(f"tuning the encoder ({name})", span[0] + (span[1] - span[0]) * done / steps)
 
     checkpoint = run.folder / f"checkpoint-{name}"
-    student = tune.tune(
-        network, head, lesson, _special(m.bundle), tune.Recipe(), checkpoint=checkpoint, seconds=seconds, progress=show
-    )
+    student = tune.tune(halves, head, lesson, tune.Recipe(), checkpoint=checkpoint, seconds=seconds, progress=show)
     shutil.rmtree(checkpoint, ignore_errors=True)
     return {k: v.detach().numpy() for k, v in student.named_parameters() if v.requires_grad}
 
@@ -622,27 +729,25 @@ class Chosen:
     watch: NDArray[np.float32]
 
 
-def _chosen(m: Material, way: Tuned, pull: float, network: Network | None, weights: Arrays | None) -> Chosen | None:
+def _chosen(m: Material, way: Tuned, pull: float, halves: tune.Halves | None, weights: Arrays | None) -> Chosen | None:
     """The mixture that is best on the user's examples among those that leave the old skills as they are."""
-    moved = network is not None and weights is not None
-    encoder = tune.NetworkEncoder(network, _special(m.bundle)) if moved and network is not None else None
-    before = _watch_logits(m, m.head, encoder)
-    mixtures = (_mixture(m, way, share, pull, network, weights) for share in way.shares(m.user.targets))
+    moved = halves if weights is not None else None
+    before = _watch_logits(m, m.head, moved, moved.champion if moved else None)
+    mixtures = (_mixture(m, way, share, pull, moved, weights) for share in way.shares(m.user.targets))
     return next((c for c in mixtures if _keeps(m, before, (c.acceptance, c.watch))), None)
 
 
 def _mixture(
-    m: Material, way: Tuned, share: float, pull: float, network: Network | None, weights: Arrays | None
+    m: Material, way: Tuned, share: float, pull: float, halves: tune.Halves | None, weights: Arrays | None
 ) -> Chosen:
     """Champion and challenger at `share` of the way, with a temperature of its own."""
-    if network is not None and weights is not None:
-        mixture = tune.mixed(network, tune.with_weights(network, weights), share)
-        encoder = tune.NetworkEncoder(mixture, _special(m.bundle))
+    if halves is not None and weights is not None:
+        mixture = tune.mixed(halves.champion, tune.with_weights(halves.champion, weights), share)
         head = tune.head_of(mixture)
     else:
-        mixture, encoder = None, None
+        mixture, halves = None, None
         head = tune.between(m.head, _fit(m, np.arange(len(m.folds)), pull), share)
-    acceptance, watch = _watch_logits(m, head, encoder)
+    acceptance, watch = _watch_logits(m, head, halves, mixture)
     targets = np.concatenate([m.user.targets[way.rows], m.watch.targets])
     temperature = _temperature(np.concatenate([way.logits[share], watch]), targets, len(way.rows))
     probabilities = softmax(way.logits[share] / temperature).astype(np.float64)
@@ -650,14 +755,15 @@ def _mixture(
 
 
 def _watch_logits(
-    m: Material, head: SentimentHead, encoder: Encoder | None
+    m: Material, head: SentimentHead, halves: tune.Halves | None, network: Network | None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Logits of the acceptance set and of the watched texts; without an encoder the champion's vectors are read."""
-    width = m.head.weight.shape[1]
-    a, b = (
-        part.vectors if encoder is None else _vectors(part.tokens, encoder, width) for part in (m.acceptance, m.watch)
-    )
-    return head.logits(a), head.logits(b)
+    """Logits of the acceptance set and of the watched texts; without a network the champion's vectors are read."""
+    parts = (m.acceptance, m.watch)
+    if halves is None or network is None:
+        a, b = (head.logits(part.vectors) for part in parts)
+    else:
+        a, b = (head.logits(halves.vectors(network, part.tokens)) for part in parts)
+    return a, b
 
 
 def _keeps(m: Material, before: tuple[Any, Any], after: tuple[Any, Any]) -> bool:

@@ -16,7 +16,7 @@ from scipy.optimize import minimize
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.encoder import States, batches, encode_texts, pad
+from model.encoder import batches, pad
 from model.segment import TokenizedText
 from model.sentiment import SentimentHead, softmax
 from training import data, finetune
@@ -28,7 +28,7 @@ Special = tuple[int, int, int]
 
 PULLS = (30.0, 10.0, 3.0, 1.0, 0.3)
 """How strongly a head is pulled to the champion's, relative to the size of the features; the strongest first."""
-MIXTURES = (1.0, 0.75, 0.5, 0.25)
+MIXTURES = (1.0, 0.7, 0.4)
 """Shares of the challenger in the mean of its weights and the champion's."""
 CHECKPOINT_SECONDS = 30
 
@@ -37,9 +37,10 @@ CHECKPOINT_SECONDS = 30
 class Recipe:
     """How the encoder is tuned.
 
-    layers: upper ones that learn; the rest and the embeddings stay. rate: of the top layer; decay: of each layer
-    relative to the one above. replay: replayed texts for each of the user's. keep: weight of the distance between token
-    states and the champion's on replayed texts, which holds the other heads' skills. tokens: of a batch, with padding.
+    layers: upper ones that learn; the rest and the embeddings stay, so that a text goes through them once. rate: of the
+    top layer; decay: of each layer relative to the one above. replay: replayed texts for each of the user's. keep:
+    weight of the distance between token states and the champion's on replayed texts, which holds the other heads'
+    skills. tokens: of a batch, with padding. most_tokens: of a text that are read.
     """
 
     epochs: int = 3
@@ -129,27 +130,85 @@ def log_loss(logits: NDArray[np.float32], targets: Floats) -> float:
     return float(-(targets * np.log(softmax(logits.astype(np.float64)) + 1e-12)).sum(axis=1).mean())
 
 
-class NetworkEncoder:
-    """The encoder of a network as model.encoder.Encoder: what is measured while there is no 8-bit graph yet."""
+class Halves:
+    """A network in two halves: the lower one stays as it is, so that each text goes through it once, however often the
+    upper one is learnt. Texts are read up to `tokens` tokens; one that holds none can't be read.
+    """
 
-    def __init__(self, network: Network, special: Special) -> None:
-        self._network, self._special = network, special
+    def __init__(self, champion: Network, special: Special, layers: int, tokens: int) -> None:
+        self.champion, self.layers = champion, layers
+        self._special, self._tokens = special, tokens
+        self._lower: dict[bytes, Tensor] = {}
+        self._final: dict[bytes, Tensor] = {}
 
-    @torch.inference_mode()
-    def encode(self, windows: Sequence[NDArray[np.int64]]) -> list[States]:
-        """See Encoder.encode."""
-        results: list[States] = [np.empty((0, 0), dtype=np.float32)] * len(windows)
-        for batch in batches([len(w) for w in windows], tokens=2048, windows=64):
-            ids, mask = pad([windows[i] for i in batch], self._special)
-            states = finetune.states_of(self._network, torch.from_numpy(ids), torch.from_numpy(mask)).numpy()
-            for row, i in enumerate(batch):
-                results[i] = states[row, 1 : len(windows[i]) + 1]
-        return results
+    def lower(self, texts: Sequence[TokenizedText]) -> tuple[Tensor, Tensor]:
+        """States between the halves, (n_texts, n_tokens, width), and which are no padding, (n_texts, n_tokens)."""
+        ids = [self._cut(t) for t in texts]
+        self._fill(ids)
+        found = [self._lower[i.tobytes()] for i in ids]
+        mask = torch.zeros(len(found), max(map(len, found)), dtype=torch.bool)
+        for row, states in enumerate(found):
+            mask[row, : len(states)] = True
+        return nn.utils.rnn.pad_sequence(found, batch_first=True).float(), mask
+
+    def upper(self, network: Network, hidden: Tensor, mask: Tensor) -> Tensor:
+        """Token states of a network that shares the lower half, in float32, computed in bfloat16."""
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            for layer in network.encoder.encoder.layer[-self.layers :]:
+                hidden = layer(hidden, mask[:, None, None, :])
+        return hidden.float()
+
+    def final(self, texts: Sequence[TokenizedText], hidden: Tensor, mask: Tensor) -> Tensor:
+        """Token states of the champion for the result of `lower`, remembered."""
+        keys = [self._cut(t).tobytes() for t in texts]
+        if any(k not in self._final for k in keys):
+            with torch.no_grad():
+                states = self.upper(self.champion, hidden, mask)
+            for key, one, own in zip(keys, states, mask, strict=True):
+                self._final[key] = one[own].bfloat16()
+        return nn.utils.rnn.pad_sequence([self._final[k] for k in keys], batch_first=True).float()
+
+    @torch.no_grad()
+    def vectors(self, network: Network, texts: Sequence[TokenizedText]) -> Vectors:
+        """Mean token states of texts under a network that shares the lower half, (n, width)."""
+        result = np.zeros((len(texts), network.encoder.config.hidden_size), dtype=np.float32)
+        for batch in batches([len(self._cut(t)) for t in texts], tokens=2048, windows=64):
+            hidden, mask = self.lower([texts[i] for i in batch])
+            result[batch] = means(self.upper(network, hidden, mask), words(mask)).numpy()
+        return result
+
+    def _cut(self, text: TokenizedText) -> NDArray[np.int64]:
+        a, b = text.windows[0]
+        ids: NDArray[np.int64] = text.ids[a:b][: self._tokens]
+        return ids
+
+    @torch.no_grad()
+    def _fill(self, ids: Sequence[NDArray[np.int64]]) -> None:
+        new = list({i.tobytes(): i for i in ids if i.tobytes() not in self._lower}.values())
+        network = self.champion
+        for batch in batches([len(i) for i in new], tokens=2048, windows=64):
+            rows, padded = (torch.from_numpy(x) for x in pad([new[i] for i in batch], self._special))
+            mask = padded.bool()
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                hidden = network.encoder.embeddings(input_ids=rows)
+                for layer in network.encoder.encoder.layer[: -self.layers]:
+                    hidden = layer(hidden, mask[:, None, None, :])
+            for i, states, own in zip(batch, hidden, mask, strict=True):
+                self._lower[new[i].tobytes()] = states[own].bfloat16()
 
 
-def vectors(texts: Sequence[TokenizedText], encoder: "NetworkEncoder") -> Vectors:
-    """Mean token states of texts that hold tokens, (n, width)."""
-    return np.stack([s.mean(axis=0) for s in encode_texts(texts, encoder)])
+def words(mask: Tensor) -> Tensor:
+    """Which tokens are neither padding nor the special ones at both ends. mask, result: (n_texts, n_tokens)."""
+    inner = mask.clone()
+    inner[:, 0] = False
+    inner[torch.arange(len(mask)), mask.sum(dim=1) - 1] = False
+    return inner
+
+
+def means(states: Tensor, inner: Tensor) -> Tensor:
+    """Mean states over the words of each text: (n_texts, n_tokens, width) -> (n_texts, width)."""
+    share = inner.float() / inner.sum(dim=1, keepdim=True).clamp(min=1)
+    return (states * share.unsqueeze(-1)).sum(dim=1)
 
 
 @dataclass(frozen=True)
@@ -163,25 +222,24 @@ class Lesson:
 
 
 def tune(
-    champion: Network,
+    halves: Halves,
     head: SentimentHead,
     lesson: Lesson,
-    special: Special,
     recipe: Recipe,
     *,
     checkpoint: Path | None = None,
     seconds: float = float("inf"),
     progress: Callable[[int, int], None] = lambda done, steps: None,
 ) -> Network:
-    """A copy of champion whose upper layers and head, which starts as `head`, have learnt the lesson.
+    """A copy of the champion whose upper layers and head, which starts as `head`, have learnt the lesson.
 
     checkpoint: folder to go on from after a kill. seconds: for the whole run; OutOfTimeError is raised as soon as
     it can be seen that they will not do.
     """
     torch.manual_seed(recipe.seed)
-    student = copy.deepcopy(champion)
+    student = copy.deepcopy(halves.champion)
     set_head(student, head)
-    _freeze_below(student, recipe.layers)
+    _freeze_below(student, halves.layers)
     options = finetune.Options(
         base="", sentiment=(), conduct=(), rate=recipe.rate, head_rate=recipe.head_rate, decay=recipe.decay
     )
@@ -193,9 +251,9 @@ def tune(
     started = saved = time.monotonic()
     for number, (user, replay) in enumerate(steps[done:], start=done + 1):
         torch.manual_seed(recipe.seed + number)
-        loss = _user_loss(student, lesson, user, special, recipe)
+        loss = _user_loss(student, halves, lesson, user, recipe)
         if replay:
-            loss = loss + _replay_loss(student, champion, lesson, replay, special, recipe)
+            loss = loss + _replay_loss(student, halves, lesson, replay, recipe)
         loss.backward()
         nn.utils.clip_grad_norm_(student.parameters(), 1.0)
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
@@ -236,7 +294,7 @@ def _freeze_below(network: Network, layers: int) -> None:
 
 def _plan(lesson: Lesson, recipe: Recipe) -> Iterator[tuple[list[int], list[int]]]:
     """Batches of the user's texts, each with replayed ones beside it; the same for the same seed."""
-    lengths = [_length(t, recipe) for t in lesson.texts]
+    lengths = [min(t.windows[0][1], recipe.most_tokens) for t in lesson.texts]
     rng = np.random.default_rng(recipe.seed)
     order = list(rng.permutation(len(lesson.replay)))
     at = 0
@@ -248,42 +306,23 @@ def _plan(lesson: Lesson, recipe: Recipe) -> Iterator[tuple[list[int], list[int]
             yield batch, beside
 
 
-def _length(text: TokenizedText, recipe: Recipe) -> int:
-    a, b = text.windows[0]
-    return min(b - a, recipe.most_tokens)
-
-
-def _collated(texts: Sequence[TokenizedText], special: Special, recipe: Recipe) -> tuple[Tensor, Tensor, Tensor]:
-    """Ids and mask (n, tokens) of the beginnings of texts, and which tokens are words (n, tokens)."""
-    cut = [t.ids[t.windows[0][0] :][: _length(t, recipe)] for t in texts]
-    ids, mask = pad(cut, special)
-    words = mask.copy()
-    words[:, 0] = 0
-    words[np.arange(len(cut)), [len(c) + 1 for c in cut]] = 0
-    return torch.from_numpy(ids), torch.from_numpy(mask), torch.from_numpy(words).bool()
-
-
-def _logits(network: Network, states: Tensor, words: Tensor) -> Tensor:
-    share = words.float() / words.sum(dim=1, keepdim=True)
-    result: Tensor = network.sentiment(network.dropout((states * share.unsqueeze(-1)).sum(dim=1)))
+def _logits(network: Network, states: Tensor, inner: Tensor) -> Tensor:
+    result: Tensor = network.sentiment(network.dropout(means(states, inner)))
     return result
 
 
-def _user_loss(network: Network, lesson: Lesson, rows: list[int], special: Special, recipe: Recipe) -> Tensor:
-    ids, mask, words = _collated([lesson.texts[i] for i in rows], special, recipe)
+def _user_loss(network: Network, halves: Halves, lesson: Lesson, rows: list[int], recipe: Recipe) -> Tensor:
+    hidden, mask = halves.lower([lesson.texts[i] for i in rows])
     targets = torch.from_numpy(lesson.targets[rows]).float() * (1 - recipe.smoothing) + recipe.smoothing / 3
-    return F.cross_entropy(_logits(network, finetune.states_of(network, ids, mask), words), targets)
+    return F.cross_entropy(_logits(network, halves.upper(network, hidden, mask), words(mask)), targets)
 
 
-def _replay_loss(
-    network: Network, champion: Network, lesson: Lesson, rows: list[int], special: Special, recipe: Recipe
-) -> Tensor:
+def _replay_loss(network: Network, halves: Halves, lesson: Lesson, rows: list[int], recipe: Recipe) -> Tensor:
     """Cross entropy with the champion's soft labels, and how far the token states have moved from the champion's."""
-    ids, mask, words = _collated([lesson.replay[i] for i in rows], special, recipe)
-    states = finetune.states_of(network, ids, mask)
-    with torch.no_grad():
-        before = finetune.states_of(champion, ids, mask)
-    moved = ((states - before)[words] ** 2).mean() / (before[words] ** 2).mean()
+    texts = [lesson.replay[i] for i in rows]
+    hidden, mask = halves.lower(texts)
+    states, before, inner = halves.upper(network, hidden, mask), halves.final(texts, hidden, mask), words(mask)
+    moved = ((states - before)[inner] ** 2).mean() / (before[inner] ** 2).mean()
     soft = torch.from_numpy(lesson.soft[rows]).float()
     # As much weight as their number beside the user's texts.
-    return recipe.replay * (F.cross_entropy(_logits(network, states, words), soft) + recipe.keep * moved)
+    return recipe.replay * (F.cross_entropy(_logits(network, states, inner), soft) + recipe.keep * moved)

@@ -46,6 +46,8 @@ export const advise = (thread, signal) =>
   post("v1/advise", { thread }, signal).then((answer) => whole(answer.threads[0]));
 export const whatIf = (seen, set, signal) =>
   post("v1/what-if", { cases: [seen], set }, signal).then((answer) => whole(whole(answer.cases[0]).what_if[0]));
+export const review = (body) => post("v1/review", body);
+export const sendAll = (items) => post("v1/feedback", { items }).then((answer) => answer.results);
 export const sendFeedback = (item) => post("v1/feedback", { items: [item] }).then((answer) => whole(answer.results[0]));
 
 /** An item of an answer, unless it failed alone. */

@@ -22,6 +22,8 @@ READER = hashlib.sha256(b"reader").hexdigest()
 SENTIMENT = {"kind": "sentiment", "text": "Splendid. My third kettle in a month.", "label": "negative"}
 CUE = {"kind": "cue", "text": "They never said sorry.", "cue": "apology", "value": "absent", "state": "absent"}
 OUTCOME = {"kind": "outcome", "case_id": "C-1", "outcome": "left", "observed_at": "2026-03-31"}
+RECORD = {"cues": {"solved": "no"}, "severity": 2, "valence": -0.8}
+PREDICTION = {"kind": "prediction", "case_id": "C-1", "case": RECORD, "predicted_at": "2026-02-01"}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -137,6 +139,17 @@ def test_a_client_id_is_kept_once(client):
         ({**OUTCOME, "observed_at": "2026-02-30"}, "value_error", "items.1.observed_at"),
         ({**OUTCOME, "observed_at": "9999-01-01"}, "future_date", "items.1.observed_at"),
         ({**OUTCOME, "observed_at": 20260331}, "value_error", "items.1.observed_at"),
+        ({**OUTCOME, "predicted_at": "2026-04-01"}, "seen_before", "items.1.observed_at"),
+        ({**OUTCOME, "case": {"cues": {"weather": "bad"}, "severity": 1}}, "unknown_cue", "items.1.case.cues"),
+        ({**PREDICTION, "case_id": None, "author": "Ines"}, "missing", "items.1.case_id"),
+        ({**PREDICTION, "case": None}, "missing", "items.1.case"),
+        ({**PREDICTION, "case": {**RECORD, "severity": 4}}, "less_than_equal", "items.1.case.severity"),
+        (
+            {**PREDICTION, "case": {"probabilities": {"x": 1}, "severity": 1, "failure": 1}},
+            "unknown_cue",
+            "items.1.case.probabilities",
+        ),
+        ({**PREDICTION, "predicted_at": "9999-01-01"}, "future_date", "items.1.predicted_at"),
     ],
 )
 def test_a_bad_item_gets_an_error_in_its_place(small, item, code, field):
@@ -159,6 +172,17 @@ def test_every_state_and_label(small):
     labels = [{**SENTIMENT, "label": label} for label in ("negative", "neutral", "positive")]
     outcomes = [{**OUTCOME, "outcome": o} for o in ("bought_again", "left", "recommended", "warned")]
     assert all("id" in result for result in sent(small, *cues, *labels, *outcomes))
+
+
+def test_a_case_that_was_returned_and_a_record_are_kept_for_outcomes_to_come(small):
+    returned = {"probabilities": {"solved:no": 0.9}, "severity": 1.6, "failure": 0.98, "tenure": 0.0, "valence": None}
+    by_author = {**PREDICTION, "case_id": None, "thread_id": "t1", "author": "Ines", "case": returned}
+    kept = sent(small, PREDICTION, by_author, {**OUTCOME, "case": RECORD, "predicted_at": "2026-02-01"})
+    assert all("id" in result for result in kept)
+    items = small.get("/v1/feedback", params={"after": kept[0]["id"] - 1}).json()["items"]
+    assert [i["kind"] for i in items] == ["prediction", "prediction", "outcome"]
+    assert items[0]["case"] == RECORD
+    assert items[1]["case"]["probabilities"] == {"solved:no": 0.9}
 
 
 def test_no_items_and_too_many(small):

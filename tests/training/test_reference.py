@@ -2,11 +2,12 @@ import numpy as np
 
 from model.drift import ASPECTS
 from tests.fakes import fake_scorer, fake_tokenizer
-from training.reference import common_tokens, make
+from training.reference import common_tokens, make, token_counts
 
 
 def test_common_tokens_are_the_frequent_ones():
-    common = common_tokens(["great great great refund"] * 200 + ["awful", "xyz"], fake_tokenizer())
+    tokenizer = fake_tokenizer()
+    common = common_tokens(token_counts(["great great great refund"] * 200 + ["awful", "xyz"], tokenizer), tokenizer)
     # "awful" is one of 802 tokens, and [UNK] never counts as common.
     assert np.flatnonzero(common).tolist() == [1, 3]
 

@@ -1,11 +1,11 @@
 """Speed, memory, scaling and exactness of `amends batch`, each part alone or all of them.
 
-    python benchmarks/batch.py DATA speed      [--texts 50000] [--subset 2000] [--rounds 3]
-    python benchmarks/batch.py DATA scaling    [--texts 10000] [--rounds 3]
-    python benchmarks/batch.py DATA equality   [--texts 2000]
-    python benchmarks/batch.py DATA memory     [--sizes 10000 100000 1000000]
-    python benchmarks/batch.py DATA ray        [--texts 10000] [--rounds 3]
-    python benchmarks/batch.py DATA all
+    python -m benchmarks.batch DATA speed      [--texts 50000] [--subset 2000] [--rounds 3]
+    python -m benchmarks.batch DATA scaling    [--texts 10000] [--rounds 3]
+    python -m benchmarks.batch DATA equality   [--texts 2000]
+    python -m benchmarks.batch DATA memory     [--sizes 10000 100000 1000000]
+    python -m benchmarks.batch DATA ray        [--texts 10000] [--rounds 3]
+    python -m benchmarks.batch DATA all
 
 DATA holds train.parquet (text): real comments and tweets. Adds its results to batch.json beside this file; --out names
 another. Give the machine nothing else to do. speed compares with the text-classification pipeline of transformers over
@@ -31,6 +31,7 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.rivals import pipeline
 from model.bundle import RELEASED, file_digest, manifest
 from model.codebook import SENTIMENT
 from model.scorer import Scorer
@@ -194,57 +195,6 @@ def speed(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "times_best_batch_same_texts": round(middle["amends_workers"] / middle[best], 2),
         "pipeline_against_float_scores": agreement(pipe, subset[:200]),
     }
-
-
-def pipeline() -> Any:
-    """The pipeline "text-classification" of transformers over the float weights of the released bundle."""
-    import torch
-    import transformers
-    from safetensors.torch import load_file
-    from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast, TextClassificationPipeline
-    from transformers.modeling_outputs import SequenceClassifierOutput
-    from transformers.models.bert.modeling_bert import BertPreTrainedModel
-
-    # It warns that it does not know this class.
-    transformers.logging.set_verbosity(transformers.logging.CRITICAL)
-
-    class Classifier(BertPreTrainedModel):
-        """The bundle's encoder, the mean over tokens between the special ones, and the sentiment head."""
-
-        def __init__(self, config: Any) -> None:
-            super().__init__(config)
-            self.encoder = AutoModel.from_config(config, add_pooling_layer=False)
-            self.head = torch.nn.Linear(config.hidden_size, len(SENTIMENT))
-            self.post_init()
-
-        def forward(self, input_ids: Any, attention_mask: Any, **more: Any) -> Any:
-            states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-            inner = attention_mask.clone()
-            inner[:, 0] = 0
-            inner.scatter_(1, attention_mask.sum(1, keepdim=True) - 1, 0)
-            weight = inner.unsqueeze(-1).to(states.dtype)
-            return SequenceClassifierOutput(logits=self.head((states * weight).sum(1) / weight.sum(1)))
-
-    config = AutoConfig.from_pretrained(RELEASED)
-    config.id2label = dict(enumerate(SENTIMENT))
-    config.label2id = {name: i for i, name in config.id2label.items()}
-    model = Classifier(config)
-    weights = load_file(RELEASED / "weights.safetensors")
-    encoder = {k.removeprefix("encoder."): v.float() for k, v in weights.items() if k.startswith("encoder.")}
-    model.encoder.load_state_dict(encoder, strict=False)
-    head = Scorer.load().bundle.sentiment
-    with torch.no_grad():
-        model.head.weight.copy_(torch.from_numpy(head.weight / head.temperature))
-        model.head.bias.copy_(torch.from_numpy(head.bias / head.temperature))
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_file=str(RELEASED / "tokenizer.json"),
-        pad_token="[PAD]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-        unk_token="[UNK]",
-        model_input_names=["input_ids", "attention_mask"],
-    )
-    return TextClassificationPipeline(model=model.eval(), tokenizer=tokenizer, device=-1)
 
 
 def agreement(pipe: Any, texts: Sequence[str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Set for precision: a lost complaint costs more than a pitch that stays.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 
@@ -156,6 +157,12 @@ def spam(text: str) -> Spam:
 
 def signs(text: str) -> list[tuple[str, float]]:
     """What was found in a text, each as a name of SIGNS and its weight."""
+    return list(_signs(text))
+
+
+@lru_cache(maxsize=256)
+def _signs(text: str) -> tuple[tuple[str, float], ...]:
+    """The rules and the linear model both ask for them, one soon after the other."""
     text = text.replace("\u2019", "'").replace("&#39;", "'").replace("&amp;", "&")[:6000]
     found = [(name, weight) for name, weight, pattern in _COMPILED if pattern.search(text)]
     links = len(_URL.findall(text))
@@ -175,4 +182,4 @@ def signs(text: str) -> list[tuple[str, float]]:
     own = len(_OWN_EXPERIENCE.findall(text))
     if own and found:
         found.append(("own dealings with a company", -1.5 * min(own, 2)))
-    return found
+    return tuple(found)

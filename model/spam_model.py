@@ -44,6 +44,8 @@ _SCALE: Final = 3.0
 """Length of the vector of hashed features, against about 1 for those made by hand."""
 _CHARS: Final = 2000
 _PIECES: Final = (3, 4, 5)
+_KNOWN_CHARS: Final = 24
+"""Longer words are hardly ever seen again and would fill the memory."""
 _REASONS: Final = 3
 _WORTH_NAMING: Final = 0.1
 """Contribution to the logit below which a sign or a word is no reason."""
@@ -142,15 +144,22 @@ def features(text: str) -> Features:
     tokens = _TOKEN.findall(plain)
     # Of two with one hash the last is named; which one, nobody can tell.
     spoken = [*tokens, *map(" ".join, pairwise(tokens))]
-    pieces = {
-        padded[n : n + size]
-        for word in set(plain.split())
-        for padded in (f" {word} ",)
-        for size in _PIECES
-        for n in range(len(padded) - size + 1)
-    }
-    hashes = np.fromiter((_hash(p) for p in pieces), dtype=np.int64, count=len(pieces))
-    return Features({_hash(w): w for w in spoken}, np.unique(hashes) + BUCKETS, hand)
+    pieces: set[int] = set()
+    for word in set(plain.split()):
+        pieces.update(_known_pieces(word) if len(word) <= _KNOWN_CHARS else _piece_hashes(word))
+    hashes = np.fromiter(sorted(pieces), dtype=np.int64, count=len(pieces))
+    return Features({_hash(w): w for w in spoken}, hashes + BUCKETS, hand)
+
+
+def _piece_hashes(word: str) -> tuple[int, ...]:
+    padded = f" {word} "
+    return tuple({_hash(padded[n : n + size]) for size in _PIECES for n in range(len(padded) - size + 1)})
+
+
+@lru_cache(maxsize=1 << 14)
+def _known_pieces(word: str) -> tuple[int, ...]:
+    """Most words of a comment were in the one before."""
+    return _piece_hashes(word)
 
 
 def _manners(text: str, signs_sum: float) -> tuple[float, ...]:

@@ -80,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
     _drift_options(commands.add_parser("drift", help="whether texts still look like those of the training"))
     _serve_options(commands.add_parser("serve", help="answer over HTTP"))
     _feedback_options(commands.add_parser("feedback", help="what people told the server they know better"))
+    _doctor_options(commands.add_parser("doctor", help="what this machine offers, and what is wrong with it"))
     models.options(commands.add_parser("models", help="versions of the model: compare, promote, go back"))
     return top
 
@@ -203,16 +204,31 @@ def _retrain_options(parser: argparse.ArgumentParser) -> None:
     options(parser)
 
 
-def _review_options(parser: argparse.ArgumentParser) -> None:
-    from service.review import options
+def _review_options(options: argparse.ArgumentParser) -> None:
+    _texts_options(options, ("feedback", "jobs"))
+    options.add_argument("--label-column", default="label", metavar="NAME", help="default: label")
+    options.add_argument(
+        "--for", choices=("errors", "teaching", "both"), default="both", dest="purpose",
+        help="labels that look wrong, texts whose label would teach most, or both (default)",
+    )  # fmt: skip
+    options.add_argument("--top", type=_positive, default=50, metavar="N", help="of each (default: %(default)s)")
+    options.add_argument("--out", type=Path, metavar="OUT.jsonl", help="also write them as JSON lines, to be corrected")
+    options.add_argument("--json", action="store_true", help="print JSON lines (docs/review.md) instead of a table")
+    _bundle_options(options)
 
-    options(parser)
+
+def _drift_options(options: argparse.ArgumentParser) -> None:
+    _texts_options(options, ("service", "feedback", "jobs"))
+    options.add_argument("--json", action="store_true", help="print JSON (docs/drift.md) instead of text")
+    options.add_argument("--html", type=Path, metavar="OUT.html", help="also write a page")
+    _bundle_options(options)
 
 
-def _drift_options(parser: argparse.ArgumentParser) -> None:
-    from service.drift import options
-
-    options(parser)
+def _texts_options(options: argparse.ArgumentParser, kept: Sequence[str]) -> None:
+    options.add_argument("files", nargs="*", type=Path, metavar="FILE", help="tables of texts, or what `read` takes")
+    options.add_argument("--from", choices=kept, dest="kept", help="what the server has kept, instead of files")
+    options.add_argument("--text-column", default="text", metavar="NAME", help="default: text")
+    options.add_argument("--database", metavar="URL", help="default: that of the server's settings (docs/http.md)")
 
 
 def _serve_options(options: argparse.ArgumentParser) -> None:
@@ -226,6 +242,11 @@ def _feedback_options(options: argparse.ArgumentParser) -> None:
     export = actions.add_parser("export", help="write all feedback, one JSON object a line")
     export.add_argument("--database", metavar="URL", help="default: that of the server's settings (docs/http.md)")
     export.add_argument("--out", type=Path, required=True, metavar="OUT.jsonl")
+
+
+def _doctor_options(options: argparse.ArgumentParser) -> None:
+    options.add_argument("--json", action="store_true", help="print JSON (docs/speed.md) instead of lines")
+    options.add_argument("--bundle", type=Path, metavar="FOLDER", help="model to try (default: that of the service)")
 
 
 def _bundle_options(options: argparse.ArgumentParser) -> None:
@@ -288,13 +309,13 @@ def _run(args: argparse.Namespace, load: Load) -> int:
     if args.command == "evaluate":
         return _evaluate(args, load)
     if args.command == "retrain":
-        from service.retrain import run
+        from service.retrain import run as run_retrain
 
-        return run(args)
+        return run_retrain(args)
     if args.command == "review":
-        from service.review import run
+        from service.review import run as run_review
 
-        return run(args, load)
+        return run_review(args, load)
     if args.command == "drift":
         from service.drift import run as run_drift
 
@@ -303,6 +324,8 @@ def _run(args: argparse.Namespace, load: Load) -> int:
         return _serve(args)
     if args.command == "feedback":
         return _export_feedback(args)
+    if args.command == "doctor":
+        return _doctor(args, load)
     if args.command == "models":
         return models.run(args, _say)
     parser().print_help(sys.stderr)
@@ -606,6 +629,14 @@ def _serve(args: argparse.Namespace) -> int:
 
     serve(args.host, args.port, args.workers)
     return 0
+
+
+def _doctor(args: argparse.Namespace, load: Load) -> int:
+    from service.doctor import doctor_text, examine, to_dict, worst
+
+    checks = examine(args.bundle, load)
+    _print_json(to_dict(checks)) if args.json else print(doctor_text(checks), end="")
+    return 1 if worst(checks) == "problem" else 0
 
 
 def _export_feedback(args: argparse.Namespace) -> int:

@@ -4,7 +4,6 @@ import argparse
 import json
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from model.drift import FILE, MINIMUM, load_reference
@@ -12,7 +11,7 @@ from model.drift_report import ASPECTS, LITTLE, MUCH, Drift, compare
 from model.types import BundleInfo, InputError
 from service.files import check_output, replacing
 from service.page import HERE, environment, policy
-from service.review import given_texts
+from service.review import MOST, given_texts
 
 if TYPE_CHECKING:
     from service.cli import Load
@@ -26,26 +25,15 @@ VERDICTS: Final = {
 }
 
 
-def options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of the command."""
-    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="tables of texts, or what `read` takes")
-    parser.add_argument(
-        "--from", choices=("service", "feedback", "jobs"), dest="kept",
-        help="what the server has kept: texts of feedback, of jobs, or both (service)",
-    )  # fmt: skip
-    parser.add_argument("--text-column", default="text", metavar="NAME", help="default: text")
-    parser.add_argument("--json", action="store_true", help="print JSON (docs/drift.md) instead of text")
-    parser.add_argument("--html", type=Path, metavar="OUT.html", help="also write a page")
-    parser.add_argument("--database", metavar="URL", help="default: that of the server's settings (docs/http.md)")
-    parser.add_argument("--bundle", type=Path, metavar="FOLDER", help="model to use (default: the released one)")
-    parser.add_argument("--threads", type=int, default=1, help="for the encoder (default: %(default)s)")
-
-
 def run(args: argparse.Namespace, load: "Load") -> int:
     """Runs the command and returns its exit code: 0 also where there is drift."""
     if args.html:
         check_output(args.html)
-    given = given_texts(args.files, args.kept, args.database, args.text_column, None)
+    every = given_texts(args.files, args.kept, args.database, args.text_column, None)
+    # One in so many, so that those taken stand for the whole.
+    given = every[:: -(-len(every) // MOST)]
+    if len(given) < len(every):
+        print(f"amends: looking at {len(given):,} of {len(every):,} texts", file=sys.stderr)
     reference = load_reference(args.bundle)
     if reference is None:
         raise InputError(
@@ -113,7 +101,7 @@ def in_words(found: Drift, sources: list[str]) -> str:
         advice(found),
         "",
     ]
-    if found.aspects:
+    if found.aspects and found.verdict != "too_few":
         lines.append(f"{'':24}{'index':>7}{'chance':>8}   under {LITTLE} is little, over {MUCH} a lot")
         lines += [f"{ASPECTS[a.name]:24}{a.psi:7.3f}{a.chance:8.3f}   {_mark(a.verdict)}" for a in found.aspects]
     if found.words:
@@ -129,7 +117,11 @@ def _mark(verdict: str) -> str:
 def render(found: Drift, sources: list[str], bundle: BundleInfo) -> str:
     """The comparison as one page that stands alone."""
     css = (HERE / "page.css").read_text("utf-8") + (HERE / "drift.css").read_text("utf-8")
-    rows = [(a, ASPECTS[a.name], _mark(a.verdict), _bars(a.expected, a.found)) for a in found.aspects]
+    rows = [
+        (a, ASPECTS[a.name], _mark(a.verdict), _bars(a.expected, a.found))
+        for a in found.aspects
+        if found.verdict != "too_few"
+    ]
     page = environment().get_template("drift.html").render(
         title=VERDICTS[found.verdict], css=css, policy=policy(css), found=found, rows=rows, sources=sources,
         advice=advice(found), bundle=bundle, little=LITTLE, much=MUCH, bins=BINS,

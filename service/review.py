@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 Purpose = Literal["errors", "teaching"]
 
 MOST: Final = 10_000
-TOP: Final = 50
 CUT: Final = 100
 
 
@@ -60,33 +59,6 @@ class Found:
                 "place": self.given.place,
             },
         }
-
-
-def options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of the command."""
-    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="tables of texts, or what `read` takes")
-    parser.add_argument(
-        "--from", choices=("feedback", "jobs"), dest="kept", help="what the server has kept, instead of files"
-    )
-    parser.add_argument(
-        "--for", choices=("errors", "teaching", "both"), default="both", dest="purpose",
-        help="labels that look wrong, texts whose label would teach most, or both (default)",
-    )  # fmt: skip
-    parser.add_argument("--top", type=_count, default=TOP, metavar="N", help="of each (default: %(default)s)")
-    parser.add_argument("--text-column", default="text", metavar="NAME", help="default: text")
-    parser.add_argument("--label-column", default="label", metavar="NAME", help="default: label")
-    parser.add_argument("--out", type=Path, metavar="OUT.jsonl", help="also write them as JSON lines, to be corrected")
-    parser.add_argument("--json", action="store_true", help="print JSON lines instead of a table")
-    parser.add_argument("--database", metavar="URL", help="default: that of the server's settings (docs/http.md)")
-    parser.add_argument("--bundle", type=Path, metavar="FOLDER", help="model to use (default: the released one)")
-    parser.add_argument("--threads", type=_count, default=1, help="for the encoder (default: %(default)s)")
-
-
-def _count(value: str) -> int:
-    number = int(value)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{value} is less than 1")
-    return number
 
 
 def run(args: argparse.Namespace, load: "Load") -> int:
@@ -178,11 +150,15 @@ def _errors(texts: Sequence[GivenText], readings: Readings) -> list[int]:
     if not labels:
         return []
     part = readings.part(there)
-    with suppress(ModuleNotFoundError):
-        from training.label_errors import wrong_labels
+    try:
+        from training.label_errors import enough, wrong_labels
 
-        return [there[i] for i in wrong_labels(labels, part.probabilities)]
-    _say('without the review extra (pip install "amends[review]") every label that the model contradicts is listed')
+        if enough(labels):
+            return [there[i] for i in wrong_labels(labels, part.probabilities)]
+        why = "some label is too rare to tell how sure the model usually is of it"
+    except ModuleNotFoundError:
+        why = 'cleanlab is not installed (pip install "amends[review]")'
+    _say(f"{why}: every label that the model contradicts is listed")
     return [there[i] for i in doubtful(part.probabilities, labels)]
 
 

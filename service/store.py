@@ -377,18 +377,34 @@ def open_store(url: str) -> Store:
     return Store(engine)
 
 
-def open_existing(url: str) -> Store:
-    """The store at a URL as it is, for reading. Raises InputError where there is none, or one of another version."""
+def revision(url: str) -> str | None:
+    """Version of the tables of the database at a URL as it is, None without tables; nothing is made or changed.
+
+    Raises InputError, which never repeats a password, where there is none or it can't be opened.
+    """
     engine = _engine(url)
+    try:
+        return _existing_revision(engine)
+    finally:
+        engine.dispose()
+
+
+def _existing_revision(engine: Engine) -> str | None:
     name = engine.url.database
     if engine.dialect.name == "sqlite" and name and not Path(name).is_file():
         raise _unusable(engine.url, "there is no such file")
     try:
         with engine.connect() as conn:
-            found = _revision(conn)
+            return _revision(conn)
     except DBAPIError as error:
         engine.dispose()
         raise _unusable(engine.url, _first_line(error)) from None
+
+
+def open_existing(url: str) -> Store:
+    """The store at a URL as it is, for reading. Raises InputError where there is none, or one of another version."""
+    engine = _engine(url)
+    found = _existing_revision(engine)
     if found != HEAD:
         engine.dispose()
         raise _unusable(engine.url, f"its tables are of version {found or 'none'} and not {HEAD}")

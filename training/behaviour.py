@@ -114,12 +114,11 @@ def failures(test: Behaviour, read: Read) -> list[str]:
 
 
 def failed_cases(scorer: Scorer, suite: str = "sentiment") -> dict[str, list[bool]]:
-    """For each test of a suite which of its cases fail."""
-    read = reader(scorer)
-    return {
-        name: [_fails(test, [read(item) for item in case]) for case in test.cases]
-        for name, test in load_suite(suite).items()
-    }
+    """For each test of a suite which of its cases fail, all texts read together: faster, and rounded otherwise."""
+    tests = load_suite(suite)
+    items = list(dict.fromkeys(item for test in tests.values() for case in test.cases for item in case))
+    found = dict(zip(items, scorer.sentiment([i.text for i in items], [i.target for i in items]), strict=True))
+    return {name: [_fails(test, [found[i] for i in case]) for case in test.cases] for name, test in tests.items()}
 
 
 def _fails(test: Behaviour, found: list[Sentiment | None]) -> bool:

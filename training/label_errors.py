@@ -5,6 +5,7 @@ sure of another one, and so estimates which labels are confused and how often. I
 standard: a model that is timid about neutral texts doesn't have all of them called wrong.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -15,6 +16,13 @@ from model.codebook import SENTIMENT
 
 # What both of cleanlab's ways to prune agree on; benchmarks/review.json has the others.
 FILTER: Final = "both"
+# With fewer labels of a class nothing can be said of how sure the model usually is of it.
+LEAST: Final = 10
+
+
+def enough(labels: Sequence[str]) -> bool:
+    """Whether there are labels enough of every class that occurs."""
+    return min(Counter(labels).values(), default=0) >= LEAST
 
 
 def wrong_labels(labels: Sequence[str], probabilities: NDArray[np.float64], *, filter_by: str = FILTER) -> list[int]:

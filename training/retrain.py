@@ -57,6 +57,7 @@ HOPELESS: Final = 1.02
 """Log loss relative to the head's on one fold from which the others are not tried."""
 START: Final = 3.0
 """Pull of the head that the encoder's lesson starts with: it moves on with the encoder."""
+SAVE_SECONDS: Final = 5.0
 RESERVE: Final = 90.0
 """Seconds kept for the 8-bit graph and the gate."""
 
@@ -114,22 +115,20 @@ class Material:
 
 
 @dataclass(frozen=True)
-class Tuned:
+class Way:
     """A way to a better model, as measured on examples that it did not learn from.
 
-    rows: indices of those examples. logits: theirs (n_rows, 3) by share of the challenger's weights.
+    rows: indices of those examples. logits: theirs (n_rows, 3), by the pull of the head or, where the encoder moved, by
+    the share of the challenger's weights in the mixture.
     """
 
     rows: Ints
     logits: dict[float, NDArray[np.float32]]
 
-    def loss(self, targets: Floats) -> float:
-        """Log loss at the best share."""
-        return min(tune.log_loss(found, targets[self.rows]) for found in self.logits.values())
-
-    def shares(self, targets: Floats) -> list[float]:
-        """Shares, the one that is best on the user's examples first."""
-        return sorted(self.logits, key=lambda s: tune.log_loss(self.logits[s], targets[self.rows]))
+    def losses(self, targets: Floats) -> dict[float, float]:
+        """Log loss of each, the least first. targets: of all examples (n, 3)."""
+        found = {key: tune.log_loss(logits, targets[self.rows]) for key, logits in self.logits.items()}
+        return dict(sorted(found.items(), key=lambda item: item[1]))
 
 
 class Run:
@@ -175,7 +174,9 @@ class Run:
     def tell(self, words: str, share: float) -> None:
         """Says what is being done, and how much of the run is behind it, in [0, 1]."""
         self._progress(words, share)
-        self._state["spent"] = round(self.spent, 1)
+        # After a kill the budget must not begin anew.
+        if self.spent - self._state["spent"] > SAVE_SECONDS:
+            self._save()
 
     def arrays(self, name: str, make: Callable[[], Arrays]) -> Arrays:
         """The arrays of a step, made once."""
@@ -261,6 +262,8 @@ def retrain(
         "task": task,
         "seed": seed,
         "replay": file_digest(replay) if replay else None,
+        # What an older version left half done is not gone on with.
+        "recipe": repr((tune.PULLS, tune.MIXTURES, tune.Recipe())),
     }
     run = Run(out, key, budget, progress)
     bundle = load_bundle(champion)
@@ -295,26 +298,24 @@ def _trained(
     cache: Path,
 ) -> Retrained:
     run.tell("fitting the head", 0.15)
-    pulls, head_way = _head_way(run, m)
-    report["head"] = {"pull": pulls[-1], **_way_figures(head_way, m)}
+    heads = _head_way(run, m)
+    report["head"] = _way_figures(heads, m, "by_pull")
+    chosen = _chosen(m, heads)
+    report["head"]["pull"] = chosen.key if chosen else None
     halves = _halves(champion, m)
-    way, weights = head_way, None
     if halves is not None:
-        found = _encoder_way(run, m, halves, head_way, report)
-        if found is not None:
-            way, weights = found
-    run.tell("mixing with the champion", 0.72)
-    chosen = _chosen(m, way, pulls[-1], halves, weights)
-    if chosen is None and weights is not None:
-        way, weights = head_way, None
-        chosen = _chosen(m, way, pulls[-1], halves, None)
-    # Where no share leaves the old skills as they are, the smallest is shown to the gate, which will say so.
-    chosen = chosen or _mixture(m, way, min(way.logits), pulls[-1], halves, weights)
-    report["mixing"] = {"share": chosen.share, "encoder_moved": chosen.network is not None}
+        rival = chosen.logits if chosen else m.head.logits(m.user.vectors)
+        found = _encoder_way(run, m, halves, rival, report)
+        run.tell("mixing with the champion", 0.72)
+        chosen = (found and _chosen(m, found[0], halves, found[1])) or chosen
+    # Where nothing leaves the old skills as they are, the smallest step is shown to the gate, which will say so.
+    chosen = chosen or _candidate(m, heads, max(heads.logits))
+    moved = chosen.network is not None
+    report["mixing"] = {"encoder_moved": moved, "share": chosen.key if moved else None}
     run.tell("writing the bundle", 0.78)
     folder = _bundle_of(run, champion, m, chosen, report)
     run.tell("comparing", 0.85)
-    checks += _gate(run, champion, folder, m, head_way, chosen, checked, report, cache)
+    checks += _gate(run, champion, folder, m, heads, chosen, checked, report, cache)
     return _finished(run, folder, Decision(tuple(checks), _forced(checks, force)), report)
 
 
@@ -549,8 +550,8 @@ def _fit(m: Material, rows: Ints, pull: float) -> SentimentHead:
     return tune.fit_head(user.vectors, user.targets, m.replay.vectors, m.replay.targets, m.head, pull)
 
 
-def _head_way(run: Run, m: Material) -> tuple[list[float], Tuned]:
-    """The pull of each fold and of all examples, and what heads say of the fold that they have not learnt from."""
+def _head_way(run: Run, m: Material) -> Way:
+    """What heads of each pull say of the fold that they have not learnt from."""
 
     def make() -> Arrays:
         logits = np.zeros((len(tune.PULLS), len(m.folds), 3), dtype=np.float32)
@@ -562,29 +563,20 @@ def _head_way(run: Run, m: Material) -> tuple[list[float], Tuned]:
         return {"logits": logits}
 
     found = run.arrays("heads", make)["logits"]
-    before = m.head.logits(m.user.vectors)
-
-    def best(rows: NDArray[np.bool_]) -> int:
-        return int(np.argmin([tune.log_loss(one[rows], m.user.targets[rows]) for one in found]))
-
-    # The pull of a fold is chosen on the other folds: its own examples must not have a say.
-    picks = [best(m.folds != fold) for fold in range(FOLDS)] + [best(m.folds >= 0)]
-    after = np.stack([found[picks[fold], i] for i, fold in enumerate(m.folds)])
-    logits = {share: ((1 - share) * before + share * after).astype(np.float32) for share in tune.MIXTURES}
-    return [tune.PULLS[p] for p in picks], Tuned(np.arange(len(m.folds)), logits)
+    return Way(np.arange(len(m.folds)), dict(zip(tune.PULLS, found, strict=True)))
 
 
-def _way_figures(way: Tuned, m: Material) -> dict[str, Any]:
+def _way_figures(way: Way, m: Material, key: str = "by_share") -> dict[str, Any]:
     truth = m.user.labels[way.rows]
     return {
         "examples": len(way.rows),
         "log_loss_before": round(tune.log_loss(m.head.logits(m.user.vectors[way.rows]), m.user.targets[way.rows]), 4),
-        "by_share": {
-            f"{share:g}": {
+        key: {
+            f"{setting:g}": {
                 "log_loss": round(tune.log_loss(found, m.user.targets[way.rows]), 4),
                 "macro_f1": round(gate.macro_f1(truth, found.argmax(axis=1)), 4),
             }
-            for share, found in way.logits.items()
+            for setting, found in way.logits.items()
         },
     }
 
@@ -609,56 +601,57 @@ def _special(bundle: Bundle) -> tune.Special:
 
 
 def _encoder_way(
-    run: Run, m: Material, halves: tune.Halves, heads: Tuned, report: dict[str, Any]
-) -> tuple[Tuned, Arrays] | None:
-    """What tuned encoders say of examples that they have not learnt from, and the weights of one; None: no gain."""
+    run: Run, m: Material, halves: tune.Halves, rival: NDArray[np.float32], report: dict[str, Any]
+) -> tuple[Way, Arrays] | None:
+    """What tuned encoders say of examples that they have not learnt from, and the weights of one; None: no gain.
+
+    rival: logits (n, 3) that they have to be better than. Only the shares that are stay in the way.
+    """
     try:
-        return _tuned_encoder(run, m, halves, heads, report)
+        found = _tuned_encoder(run, m, halves, rival, report)
     except tune.OutOfTimeError:
-        report["encoder"] = report.get("encoder", {}) | {"used": False, "why": "the budget does not allow it"}
+        report["encoder"] = report.get("encoder", {}) | {"why": "the budget does not allow it"}
         return None
+    report["encoder"]["why"] = "it is better than the head alone" if found else "it is no better than the head alone"
+    return found
 
 
 def _tuned_encoder(
-    run: Run, m: Material, halves: tune.Halves, heads: Tuned, report: dict[str, Any]
-) -> tuple[Tuned, Arrays] | None:
+    run: Run, m: Material, halves: tune.Halves, rival: NDArray[np.float32], report: dict[str, Any]
+) -> tuple[Way, Arrays] | None:
     many = len(m.folds) >= MANY
     took = time.monotonic()
     # Few examples are learnt twice at least: without one fold, to see whether it pays, and all together.
     first = _fold(run, m, halves, 0, run.left / (1 if many else 2.5), (0.17, 0.7 if many else 0.3))
     took = time.monotonic() - took
     report["encoder"] = _way_figures(first, m)
-    if not _pays(first, heads, m, 1 - PAYS if many else HOPELESS):
-        report["encoder"] |= {"used": False, "why": "it is no better than the head alone on examples left out"}
-        return None
     if many:
-        report["encoder"] |= {"used": True, "why": "it is better than the head alone on examples left out"}
-        return first, run.arrays("fold-0", dict)
+        way = _paying(first, rival, m, 1 - PAYS)
+        return (way, run.arrays("fold-0", dict)) if way else None
+    if not _paying(first, rival, m, HOPELESS):
+        return None
     parts = [first]
     for fold in range(1, FOLDS):
         if run.left < took * (FOLDS - fold + 1.5):
             break
         parts.append(_fold(run, m, halves, fold, run.left / 2, (0.2 + 0.1 * fold, 0.3 + 0.1 * fold)))
-    way = _joined(parts)
-    report["encoder"] = _way_figures(way, m)
-    if not _pays(way, heads, m):
-        report["encoder"] |= {"used": False, "why": "it is no better than the head alone on examples left out"}
+    joined = Way(
+        np.concatenate([p.rows for p in parts]),
+        {share: np.concatenate([p.logits[share] for p in parts]) for share in first.logits},
+    )
+    report["encoder"] = _way_figures(joined, m)
+    way = _paying(joined, rival, m, 1 - PAYS)
+    if way is None:
         return None
     head = _fit(m, np.arange(len(m.folds)), START)
-    weights = run.arrays("all", lambda: _learn(run, m, halves, head, m.folds >= 0, "all", run.left, (0.6, 0.7)))
-    report["encoder"] |= {"used": True, "why": "it is better than the head alone on examples left out"}
-    return way, weights
+    return way, run.arrays("all", lambda: _learn(run, m, halves, head, m.folds >= 0, "all", run.left, (0.6, 0.7)))
 
 
-def _joined(parts: Sequence[Tuned]) -> Tuned:
-    rows = np.concatenate([p.rows for p in parts])
-    return Tuned(rows, {s: np.concatenate([p.logits[s] for p in parts]) for s in parts[0].logits})
-
-
-def _pays(way: Tuned, heads: Tuned, m: Material, most: float = 1 - PAYS) -> bool:
-    """Whether the encoder leaves at most `most` of the loss that the heads alone leave on the same examples."""
-    same = Tuned(way.rows, {s: found[way.rows] for s, found in heads.logits.items()})
-    return way.loss(m.user.targets) <= most * same.loss(m.user.targets)
+def _paying(way: Way, rival: NDArray[np.float32], m: Material, most: float) -> Way | None:
+    """The shares that leave at most `most` of the log loss that the rival leaves on the same examples."""
+    limit = most * tune.log_loss(rival[way.rows], m.user.targets[way.rows])
+    kept = {key: way.logits[key] for key, loss in way.losses(m.user.targets).items() if loss <= limit}
+    return Way(way.rows, kept) if kept else None
 
 
 def _fold(
@@ -668,7 +661,7 @@ def _fold(
     fold: int,
     seconds: float,
     span: tuple[float, float],
-) -> Tuned:
+) -> Way:
     rows = np.flatnonzero(m.folds == fold)
 
     def make() -> Arrays:
@@ -682,7 +675,7 @@ def _fold(
         return learnt
 
     found = run.arrays(f"fold-{fold}", make)
-    return Tuned(rows, {share: found[f"logits {share:g}"] for share in tune.MIXTURES})
+    return Way(rows, {share: found[f"logits {share:g}"] for share in tune.MIXTURES})
 
 
 def _learn(
@@ -715,43 +708,46 @@ def _learn(
 
 @dataclass(frozen=True)
 class Chosen:
-    """The challenger: share of the new weights, head with its temperature, network where the encoder moved, and the
-    calibrated probabilities (n_rows, 3) of the examples `rows`, which it has not learnt from. acceptance, watch: its
-    logits of the frozen set and of the watched texts.
+    """The challenger: head with its temperature, network where the encoder moved. key: its pull, or its share.
+
+    logits: uncalibrated, of the examples `rows`, which it has not learnt from (n_rows, 3); acceptance, watch: of the
+    frozen set and of the watched texts.
     """
 
-    share: float
+    key: float
     head: SentimentHead
     network: Network | None
     rows: Ints
-    probabilities: Floats
+    logits: NDArray[np.float32]
     acceptance: NDArray[np.float32]
     watch: NDArray[np.float32]
 
-
-def _chosen(m: Material, way: Tuned, pull: float, halves: tune.Halves | None, weights: Arrays | None) -> Chosen | None:
-    """The mixture that is best on the user's examples among those that leave the old skills as they are."""
-    moved = halves if weights is not None else None
-    before = _watch_logits(m, m.head, moved, moved.champion if moved else None)
-    mixtures = (_mixture(m, way, share, pull, moved, weights) for share in way.shares(m.user.targets))
-    return next((c for c in mixtures if _keeps(m, before, (c.acceptance, c.watch))), None)
+    @property
+    def probabilities(self) -> Floats:
+        """Calibrated, of the examples that it has not learnt from, (n_rows, 3)."""
+        return softmax(self.logits / self.head.temperature).astype(np.float64)
 
 
-def _mixture(
-    m: Material, way: Tuned, share: float, pull: float, halves: tune.Halves | None, weights: Arrays | None
+def _chosen(m: Material, way: Way, halves: tune.Halves | None = None, weights: Arrays | None = None) -> Chosen | None:
+    """What is best on the user's examples among what leaves the old skills as they are."""
+    before = _watch_logits(m, m.head, halves, halves.champion if halves else None)
+    candidates = (_candidate(m, way, key, halves, weights) for key in way.losses(m.user.targets))
+    return next((c for c in candidates if _keeps(m, before, (c.acceptance, c.watch))), None)
+
+
+def _candidate(
+    m: Material, way: Way, key: float, halves: tune.Halves | None = None, weights: Arrays | None = None
 ) -> Chosen:
-    """Champion and challenger at `share` of the way, with a temperature of its own."""
+    """A head of one pull, or champion and tuned encoder at one share; each with a temperature of its own."""
     if halves is not None and weights is not None:
-        mixture = tune.mixed(halves.champion, tune.with_weights(halves.champion, weights), share)
+        mixture = tune.mixed(halves.champion, tune.with_weights(halves.champion, weights), key)
         head = tune.head_of(mixture)
     else:
-        mixture, halves = None, None
-        head = tune.between(m.head, _fit(m, np.arange(len(m.folds)), pull), share)
+        mixture, head = None, _fit(m, np.arange(len(m.folds)), key)
     acceptance, watch = _watch_logits(m, head, halves, mixture)
     targets = np.concatenate([m.user.targets[way.rows], m.watch.targets])
-    temperature = _temperature(np.concatenate([way.logits[share], watch]), targets, len(way.rows))
-    probabilities = softmax(way.logits[share] / temperature).astype(np.float64)
-    return Chosen(share, replace(head, temperature=temperature), mixture, way.rows, probabilities, acceptance, watch)
+    temperature = _temperature(np.concatenate([way.logits[key], watch]), targets, len(way.rows))
+    return Chosen(key, replace(head, temperature=temperature), mixture, way.rows, way.logits[key], acceptance, watch)
 
 
 def _watch_logits(
@@ -862,7 +858,7 @@ def _gate(
     champion: Path,
     folder: Path,
     m: Material,
-    heads: Tuned,
+    heads: Way,
     chosen: Chosen,
     checked: dict[str, tuple[list[str], Ints]],
     report: dict[str, Any],
@@ -872,7 +868,9 @@ def _gate(
     old, new = Scorer(m.bundle), Scorer.load(folder)
     truth = m.user.labels
     before = softmax(m.head.logits(m.user.vectors)).astype(np.float64)
-    surely = gate.doubtful(truth, before, softmax(heads.logits[max(heads.logits)]).astype(np.float64))
+    surely = gate.doubtful(
+        truth, before, softmax(heads.logits[next(iter(heads.losses(m.user.targets)))]).astype(np.float64)
+    )
     rows = chosen.rows
     checks = [
         gate.clean(surely),
@@ -943,7 +941,7 @@ def _probabilities(scorer: Scorer, texts: Sequence[str]) -> Floats:
 
 
 def _behaviour(old: Scorer, new: Scorer, report: dict[str, Any], cache: Path) -> Check:
-    path = cache / f"behaviour-{old.info.digest[:16]}.json"
+    path = cache / f"failed-{old.info.digest[:16]}.json"
     if not path.is_file():
         cache.mkdir(parents=True, exist_ok=True)
         write_json(path, behaviour.failed_cases(old))

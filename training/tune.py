@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 Vectors = NDArray[np.float32]
 Special = tuple[int, int, int]
 
-PULLS = (30.0, 10.0, 3.0, 1.0, 0.3)
+PULLS = (30.0, 10.0, 3.0)
 """How strongly a head is pulled to the champion's, relative to the size of the features; the strongest first."""
 MIXTURES = (1.0, 0.7, 0.4)
 """Shares of the challenger in the mean of its weights and the champion's."""
@@ -98,12 +98,6 @@ def fit_head(
 
     found = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 200}).x.reshape(start.shape)
     return SentimentHead(found[:, :-1].astype(np.float32), found[:, -1].astype(np.float32), 1.0)
-
-
-def between(champion: SentimentHead, challenger: SentimentHead, share: float) -> SentimentHead:
-    """The head at `share` of the way from champion to challenger."""
-    a, b = scaled(champion), scaled(challenger)
-    return SentimentHead((1 - share) * a.weight + share * b.weight, (1 - share) * a.bias + share * b.bias, 1.0)
 
 
 def mixed(champion: Network, challenger: Network, share: float) -> Network:

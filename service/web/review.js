@@ -65,7 +65,7 @@ function tellSent() {
 /** What a screen reader is told: what was done, and the text that comes next. */
 function told(what) {
   const one = queue.current();
-  say(one ? `${what}. Next: ${one.text}` : `${what}.`);
+  byId("status").replaceChildren(`${what}. `, one ? el("span", { class: "hidden", text: `Next: ${one.text}` }) : "");
 }
 
 function give(label) {

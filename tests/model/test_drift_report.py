@@ -10,8 +10,8 @@ TRAINING = ["great refund again"] * 6 + ["awful kettle"] * 3 + ["bought years", 
 
 
 def numbered(texts, number):
-    """As many different texts: a number more of unknown words in each."""
-    return [f"{texts[i % len(texts)]} {'x' * (1 + i // len(texts))}" for i in range(number)]
+    """As many different texts, each with an unknown word of its own."""
+    return [f"{texts[i % len(texts)]} x{i}" for i in range(number)]
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def test_the_same_kind_of_texts_is_no_drift(reference):
 
 
 def test_other_texts_are_much_drift_and_named(reference):
-    found = compare(fake_scorer(), reference, numbered(["awful ignored never"], 400) + ["?!", "?!"])
+    found = compare(fake_scorer(), reference, [*numbered(["awful ignored never"], 400), "?!", "?!"])
     assert found.verdict == "much"
     assert {"labels", "kinds"} <= set(found.drifted)
     assert (found.texts, found.copies, found.wordless) == (400, 1, 1)
@@ -73,6 +73,6 @@ def test_new_words_are_told_with_their_number(reference):
 
 def test_what_few_texts_hold_and_personal_data_is_never_told(reference):
     rare = ["never bought"] * (WORD_TEXTS - 1) + ["great"] * 50
-    assert new_words(fake_tokenizer(), reference, rare) == []
+    assert "never" not in {w.word for w in new_words(fake_tokenizer(), reference, rare)}
     marked = [f"write to ann@never.org or @never, https://never.org/{i}" for i in range(60)]
     assert "never" not in {w.word for w in new_words(fake_tokenizer(), reference, marked)}

@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs/http.md").read_text("utf-8")
 POSTS = {
     "/v1/score", "/v1/sentiment", "/v1/read", "/v1/loyalty", "/v1/feedback", "/v1/jobs", "/v1/what-if", "/v1/advise",
-    "/v1/retrain",
+    "/v1/retrain", "/v1/review",
 }  # fmt: skip
 STORING = {"/v1/feedback", "/v1/jobs", "/v1/retrain"}
 JSON = {"Content-Type": "application/json"}

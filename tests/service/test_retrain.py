@@ -5,11 +5,14 @@ import json
 
 import pytest
 
+from model.types import BundleInfo
 from service import cli
+from service.feedback import keep
 from service.registry import Registry
-from service.retrain import lines, registered, seconds
+from service.retrain import feedback, lines, registered, seconds
 from service.retrain_page import render
 from service.settings import CHAMPION
+from service.store import open_store
 
 pytest.importorskip("torch", reason="the train extra is not installed")
 
@@ -135,3 +138,23 @@ def test_the_command_learns_from_a_file_and_the_version_is_there(tiny, examples,
     assert found["challenger"]["version"].startswith("0.0.1+")
     assert found["registered"]["version"] in Registry(home).versions()
     assert (out / "report.html").is_file()
+
+
+def test_feedback_of_the_server_is_a_source_beside_files(examples, tmp_path):
+    from training.labels import read_examples
+
+    url = f"sqlite:///{tmp_path / 'amends.db'}"
+    store = open_store(url)
+    said = [("The lift is out again.", "positive"), ("The lift is out again.", "negative"), ("Thank you.", "positive")]
+    items = [{"kind": "sentiment", "text": text, "label": label, "predicted": "neutral"} for text, label in said]
+    keep(store, items, "page", BundleInfo("0.2.0", "d" * 64))
+    store.close()
+    with feedback(["feedback", str(examples)], url) as sources:
+        found = read_examples(sources, "sentiment")
+    own = [e for e in found.used if e.source == "feedback"]
+    assert [(e.text, e.label, e.place, e.client) for e in own] == [
+        ("The lift is out again.", "negative", "item 2", "page"),
+        ("Thank you.", "positive", "item 3", "page"),
+    ]
+    assert found.superseded == 1
+    assert len(found.used) == 62

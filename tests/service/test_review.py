@@ -113,7 +113,7 @@ def test_what_can_not_be_reviewed_is_said(tmp_path, capsys, content, options, sa
 def bundle(tmp_path):
     """A folder with a reference of texts that are great refunds or awful kettles."""
     files = dict.fromkeys(SERVED, "1" * 64)
-    texts = [f"{'great refund' if i % 2 else 'awful kettle'} {'x' * (1 + i // 2)}" for i in range(800)]
+    texts = [f"{'great refund' if i % 2 else 'awful kettle'} x{i}" for i in range(800)]
     folder = tmp_path / "bundle"
     folder.mkdir()
     (folder / "bundle.json").write_text(json.dumps({"files": files}))
@@ -136,7 +136,7 @@ def test_drift_of_a_file_and_of_the_service(tmp_path, url, bundle, capsys):
     assert "<script" not in html
     assert "://" not in html.replace("http://www.w3.org", "")
     assert run("drift", "--from", "service", "--database", url, "--bundle", bundle) == 0
-    assert "Too few texts: 2 different texts of feedback (left out: 1 copies)" in capsys.readouterr().out
+    assert "Too few texts: 2 different texts of feedback" in capsys.readouterr().out
 
 
 def test_drift_needs_a_reference(bundle, rows, capsys):
@@ -168,7 +168,7 @@ def test_texts_are_ranked_and_bad_ones_stay_alone(client):
     # Of copies the last stands for all.
     assert sorted(i["index"] for i in items) == [1, 4, 5]
     assert "[email]" in next(i["text"] for i in items if i["index"] == 1)
-    assert [i["margin"] for i in items][0] == min(i["margin"] for i in items)
+    assert next(i["margin"] for i in items) == min(i["margin"] for i in items)
     assert all(i["given"] is None and i["reason"].startswith("between ") for i in items)
 
 

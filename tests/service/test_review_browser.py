@@ -50,7 +50,7 @@ class Labelling:
         return text
 
     def kept(self, number):
-        self.page.wait_for_function(f"document.getElementById('sent').textContent.startsWith('{number} label')")
+        self.page.wait_for_function(f"/^{number} labels? kept$/.test(document.getElementById('sent').textContent)")
 
     def check(self, complaints=0):
         assert [url for url in self.asked if not url.startswith(self.url + "/")] == []

@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +19,8 @@ from tests.training.tiny import sentences, tiny_bundle, tiny_texts
 from training import tune
 from training.labels import Rows
 from training.retrain import FOLDS, folds, retrain
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -171,5 +176,43 @@ def test_a_head_that_is_pulled_hard_stays_and_one_that_is_not_follows_the_exampl
     hard, loose = (tune.fit_head(x, tune.one_hot(labels), *nothing, anchor, pull) for pull in (1e6, 1e-3))
     assert np.abs(hard.weight - anchor.weight).max() < 1e-3
     assert (loose.logits(x).argmax(axis=1) == labels).mean() > 0.95
-    middle = tune.between(anchor, loose, 0.5)
-    assert np.allclose(middle.weight, (anchor.weight + loose.weight) / 2, atol=1e-6)
+
+
+def files_of(folder):
+    return {p.name: p.read_bytes() for p in sorted(folder.iterdir())}
+
+
+@pytest.mark.slow
+def test_a_kill_at_any_moment_leaves_the_champion_whole_and_the_run_goes_on(champion, cache, tmp_path):
+    texts = tiny_texts(tmp_path / "texts")
+    before = files_of(champion)
+    given = tmp_path / "given.jsonl"
+    given.write_text("".join(json.dumps(r) + "\n" for r in rows(120)))
+    code = (
+        "import sys; from pathlib import Path; from training.retrain import retrain;"
+        "a = [Path(x) for x in sys.argv[1:]];"
+        "retrain(a[0], [a[1]], a[2], texts=a[3], cache=a[4], progress=lambda words, share: print(words, flush=True))"
+    )
+
+    def started(out):
+        command = [sys.executable, "-c", code, champion, given, out, texts, cache]
+        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+    with started(tmp_path / "whole") as process:
+        steps = list(dict.fromkeys(process.stdout))
+    whole = json.loads((tmp_path / "whole/report.json").read_text())
+    assert len(steps) > 6
+    for step in steps[1:-1:3]:
+        with started(tmp_path / "killed") as process:
+            for line in process.stdout:
+                if line == step:
+                    process.kill()
+                    break
+        assert files_of(champion) == before
+        assert not (tmp_path / "killed/report.json").exists() or process.returncode == 0
+    with started(tmp_path / "killed") as process:
+        process.communicate()
+    assert process.returncode == 0
+    again = json.loads((tmp_path / "killed/report.json").read_text())
+    assert again["challenger"] == whole["challenger"]
+    assert again["decision"]["promote"] == whole["decision"]["promote"]

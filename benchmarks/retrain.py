@@ -1,0 +1,214 @@
+"""Retraining on sources that the base bundle has not seen, with honest labels and with poisoned ones.
+
+    python benchmarks/retrain.py DATA --base BUNDLE --work DIR
+
+DATA holds train.parquet, dev.parquet, tweeteval_test.parquet and sst3_test.parquet (text, label, source); BUNDLE was
+trained without the sources of SOURCES. 50, 200 and 1,000 texts of each source are learnt; the challenger, whether the
+gate let it through or not, is measured on up to 1,000 other texts of the source, on development texts of the other
+sources and on the public tests. Writes retrain.json beside this file and docs/plots/retrain.svg. What is done stays
+in DIR: the same command goes on where it was stopped.
+"""
+
+import argparse
+import hashlib
+import json
+import platform
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from model.bundle import file_digest, load_bundle
+from model.codebook import SENTIMENT
+from model.scorer import Scorer
+from training.gate import gain_interval, macro_f1
+from training.labels import Rows, same_text
+from training.retrain import Retrained, retrain
+
+SOURCES = ("stackoverflow", "insurance_reviews", "selfdriving")
+SIZES = (50, 200, 1000)
+REST, DEV, TWEETS = 1000, 1500, 3000
+FILES = ("train", "dev", "tweeteval_test", "sst3_test")
+POISONED = "stackoverflow"
+POISONS = ("flipped", "flood", "flood_alone", "one_label")
+PLOT = Path(__file__).parents[1] / "docs/plots/retrain.svg"
+
+Row = dict[str, Any]
+
+
+def drawn(rows: Sequence[Row], count: int, seed: int) -> list[Row]:
+    """`count` rows at random, or all of them."""
+    order = np.random.default_rng(seed).permutation(len(rows))[:count]
+    return [rows[i] for i in order]
+
+
+def tables(data: Path) -> dict[str, list[Row]]:
+    """Texts to learn from, "learn SOURCE", and to measure on: "SOURCE", "dev", and the public tests."""
+    read = {name: pq.read_table(data / f"{name}.parquet").to_pylist() for name in FILES}
+    sets: dict[str, list[Row]] = {}
+    for source in SOURCES:
+        different = {same_text(r["text"]): r for r in read["train"] if r["source"] == source}
+        rows = drawn(list(different.values()), max(SIZES) + REST, 7)
+        sets[f"learn {source}"], sets[source] = rows[: max(SIZES)], rows[max(SIZES) :]
+    sets["dev"] = drawn([r for r in read["dev"] if r["source"] not in SOURCES], DEV, 7)
+    sets["tweeteval_test"] = drawn(read["tweeteval_test"], TWEETS, 7)
+    sets["sst3_test"] = read["sst3_test"]
+    return sets
+
+
+def truth(rows: Sequence[Row]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Labels as indices."""
+    return np.asarray([SENTIMENT.index(r["label"]) for r in rows])
+
+
+def said(folder: Path, rows: Sequence[Row], cache: Path) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Labels by the bundle in folder, remembered by its digest."""
+    scorer = Scorer(load_bundle(folder))
+    asked = hashlib.sha256("\0".join(r["text"] for r in rows).encode()).hexdigest()
+    path = cache / f"said-{scorer.info.digest[:16]}-{asked[:16]}.json"
+    if not path.is_file():
+        found = scorer.sentiment([r["text"] for r in rows])
+        path.write_text(json.dumps([SENTIMENT.index(s.label) if s else 1 for s in found]))
+    return np.asarray(json.loads(path.read_text()))
+
+
+def measured(base: Path, challenger: Path | None, names: Sequence[str], sets: dict[str, list[Row]], cache: Path) -> Row:
+    """Macro F1 of both on each set, and the gain with its 95 % interval."""
+    figures: Row = {}
+    for name in names:
+        right, before = truth(sets[name]), said(base, sets[name], cache)
+        after = said(challenger, sets[name], cache) if challenger else before
+        gain, low, high = gain_interval(right, before, after)
+        figures[name] = {
+            "n": len(right),
+            "before": round(macro_f1(right, before), 4),
+            "after": round(macro_f1(right, after), 4),
+            "gain": [round(gain, 4), round(low, 4), round(high, 4)],
+        }
+    return figures
+
+
+def poisoned(rows: Sequence[Row], poison: str) -> list[Row]:
+    """200 examples with 30 % of the labels flipped; 50 honest ones or none beside 500 copies of a wrong one; 200 with
+    one label.
+    """
+    rng = np.random.default_rng(11)
+    wrong = next(r for r in rows if r["label"] == "negative") | {"label": "positive"}
+    if poison == "flipped":
+        other = {k: [label for label in SENTIMENT if label != k] for k in SENTIMENT}
+        return [r | {"label": other[r["label"]][rng.integers(2)]} if rng.random() < 0.3 else r for r in rows[:200]]
+    if poison == "one_label":
+        return [r | {"label": "positive"} for r in rows[:200]]
+    honest = [r for r in rows[:50] if r["text"] != wrong["text"]] if poison == "flood" else []
+    return [*honest, *[wrong] * 500]
+
+
+def run(base: Path, name: str, rows: Sequence[Row], work: Path) -> Retrained:
+    """One retraining in a folder of its own, with a progress bar."""
+    given = [{"text": r["text"], "label": r["label"]} for r in rows]
+    with tqdm(total=100, desc=name, file=sys.stderr, mininterval=5) as bar:
+        return retrain(
+            base,
+            [Rows(name, given)],
+            work / name,
+            cache=work / "cache",
+            progress=lambda words, share: bar.update(max(0.0, 100 * share - bar.n)),
+        )
+
+
+def entry(done: Retrained, figures: Row) -> Row:
+    """What is kept of one run."""
+    report = done.report
+    decision = report["decision"]
+    return {
+        "learnt_from": report["examples"]["learnt_from"],
+        "promote": decision["promote"],
+        "reasons": decision["reasons"],
+        "own_examples_gain": [round(report["own_examples"]["gain"][k], 4) for k in ("gain", "low", "high")]
+        if "own_examples" in report
+        else None,
+        "doubtful_labels": report.get("own_examples", {}).get("doubtful"),
+        "encoder_moved": report.get("mixing", {}).get("encoder_moved"),
+        "share": report.get("mixing", {}).get("share"),
+        "seconds": report["seconds"],
+        "measured": figures,
+    }
+
+
+def results(base: Path, sets: dict[str, list[Row]], work: Path) -> Iterator[tuple[str, str, Row]]:
+    """(part, case, entry) of every run."""
+    elsewhere = ("dev", "tweeteval_test", "sst3_test")
+    cache = work / "cache"
+    cache.mkdir(parents=True, exist_ok=True)
+    for size in SIZES:
+        for source in SOURCES:
+            done = run(base, f"{source}-{size}", sets[f"learn {source}"][:size], work)
+            yield f"{source}", f"{size}", entry(done, measured(base, done.folder, (source, *elsewhere), sets, cache))
+    for poison in POISONS:
+        done = run(base, f"poison-{poison}", poisoned(sets[f"learn {POISONED}"], poison), work)
+        # A refused challenger answers nobody: what it would have done is told all the same.
+        yield "poisoned", poison, entry(done, measured(base, done.folder, (POISONED, *elsewhere), sets, cache))
+
+
+def plot(found: Row, out: Path) -> None:
+    """Macro F1 on the rest of each source, and on everything else, over the number of examples."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context({"svg.hashsalt": "amends", "font.size": 9}):
+        figure = Figure(figsize=(8, 3.2), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        for source in SOURCES:
+            cases = [found[source][f"{size}"]["measured"] for size in SIZES if f"{size}" in found.get(source, {})]
+            if not cases:
+                continue
+            places = list(range(len(cases) + 1))
+            own = [case[source] for case in cases]
+            line = [own[0]["before"], *(o["after"] for o in own)]
+            below, above = ([0.0, *(abs(o["gain"][0] - o["gain"][end]) for o in own)] for end in (1, 2))
+            bars = left.errorbar(
+                places, line, yerr=[below, above], marker="o", capsize=3, label=source.replace("_", " ")
+            )
+            for name, style in (("dev", "-"), ("tweeteval_test", "--"), ("sst3_test", ":")):
+                change = [0.0, *(100 * case[name]["gain"][0] for case in cases)]
+                colour = bars.lines[0].get_color()
+                right.plot(places, change, style, marker=".", color=colour, label=f"{name}, {source.replace('_', ' ')}")
+        for axes, title in ((left, "macro F1 on other texts of the source"), (right, "change elsewhere, points")):
+            axes.set_title(title, fontsize=9)
+            axes.set_xticks(range(len(SIZES) + 1), ["0", *map(str, SIZES)])
+            axes.set_xlabel("examples")
+            axes.spines[["top", "right"]].set_visible(False)
+        right.axhline(-0.5, color="#b3402e", linewidth=0.8)
+        left.legend(frameon=False, fontsize=8)
+        right.legend(frameon=False, fontsize=6)
+        figure.savefig(out, metadata={"Date": None})
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--base", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    a = parser.parse_args()
+    sets = tables(a.data)
+    found: Row = {
+        "base": load_bundle(a.base).info.digest,
+        "data": {name: file_digest(a.data / f"{name}.parquet") for name in FILES},
+        "machine": {"processor": platform.machine(), "threads": 1},
+    }
+    target = Path(__file__).with_suffix(".json")
+    for part, case, kept in results(a.base, sets, a.work):
+        found.setdefault(part, {})[case] = kept
+        target.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        plot(found, PLOT)
+        told = {name: (m["before"], m["after"]) for name, m in kept["measured"].items()}
+        print(part, case, "promote" if kept["promote"] else "keep", f"{kept['seconds']:.0f} s", told, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -107,7 +107,8 @@ def eight_bits(encoder: graph.Encoder, seen: Sequence[dict[str, Seen]]) -> graph
 def _layer(layer: graph.Layer, seen: dict[str, Seen]) -> graph.Layer:
     made = {name: _product(getattr(layer, name), own, ALPHAS[name]) for name, own in seen.items()}
     attention, output = made["attention"], made["output"]
-    return replace(layer, **made | {"attention": _values_times(attention, output.inverse), "output": _bare(output)})
+    changed: dict[str, Any] = {**made, "attention": _values_times(attention, output.inverse), "output": _bare(output)}
+    return replace(layer, **changed)
 
 
 def _product(p: graph.Product, seen: Seen, alpha: float) -> graph.Product:

@@ -127,12 +127,12 @@ class _Writer:
         bias = self.constant(p.bias)
         if exact or p.exact:
             return str(self.add("Add", self.add("MatMul", x, self.constant(p.weight)), bias))
-        weight, scale = map(self.constant, p.small or quantized_weight(p.weight))
+        weight, scale = (self.constant(one) for one in p.small or quantized_weight(p.weight))
         if p.low is None or p.high is None:
             return str(self.add("DynamicQuantizeMatMul", x, weight, scale, "", bias, domain=FUSED))
         step = (p.high - p.low) / 255
         zero = np.uint8(np.clip(np.rint(-p.low / step), 0, 255))
-        own, zero_point = self.constant(np.float32(step)), self.constant(np.asarray(zero))
+        own, zero_point = self.constant(np.asarray(step, dtype=np.float32)), self.constant(np.asarray(zero))
         small = self.add("QuantizeLinear", x, own, zero_point)
         return str(self.add("MatMulIntegerToFloat", small, weight, own, scale, zero_point, "", bias, domain=FUSED))
 

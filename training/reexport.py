@@ -53,7 +53,7 @@ def reexport(bundle: Path, data: Path, out: Path) -> dict[str, Any]:
     _seal(out, meta)
     log("evaluating")
     old = meta["files"]["encoder.onnx"]
-    figures = json.loads((out / "figures.json").read_text(encoding="utf-8"))
+    figures: dict[str, Any] = json.loads((out / "figures.json").read_text(encoding="utf-8"))
     figures |= _figures(load_bundle(out), data, TorchEncoder(out, special, device="cpu"))
     figures.setdefault("loyalty_graph", old)
     (out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")

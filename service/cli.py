@@ -288,9 +288,9 @@ def _run(args: argparse.Namespace, load: Load) -> int:
     if args.command == "evaluate":
         return _evaluate(args, load)
     if args.command == "retrain":
-        from service.retrain import run
+        from service.retrain import run as run_retrain
 
-        return run(args)
+        return run_retrain(args)
     if args.command == "review":
         from service.review import run
 

@@ -298,7 +298,7 @@ def test_several_processes_may_start_at_once(database):
     workers = [context.Process(target=opened, args=(database, barrier, results)) for _ in range(3)]
     for worker in workers:
         worker.start()
-    numbers = sorted(results.get(timeout=60) for _ in workers)
+    numbers = sorted((results.get(timeout=60) for _ in workers), key=str)
     for worker in workers:
         worker.join()
     assert numbers == [[1], [2], [3]]

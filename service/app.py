@@ -1,6 +1,7 @@
 """The HTTP service: `bentoml serve service.app:Amends` or `amends serve`. See docs/http.md."""
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -110,6 +111,8 @@ class Amends:
         threading.Thread(target=load_extractors, name="extractors", daemon=True).start()
         if self._follower:
             self._follower.start()
+        # What is loaded by now stays, and need not be looked at by every search for garbage.
+        gc.freeze()
 
     def load_scorer(self, folder: Path) -> Scorer:
         """A scorer over a bundle. Threads come from requests, so that one call keeps to one."""

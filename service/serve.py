@@ -1,5 +1,6 @@
 """Starts the production server from any working directory."""
 
+import gc
 import os
 import socket
 import sys
@@ -9,7 +10,6 @@ from pathlib import Path
 
 from model.bundle import RELEASED, verified
 from model.types import InputError
-from service import tracing
 from service.registry import Registry, bundle_folder, default_home, is_version
 from service.settings import CHAMPION, Settings
 from service.store import Store, absolute_url, open_store
@@ -25,14 +25,11 @@ def serve(host: str, port: int, workers: int | None = None) -> None:
     """Becomes the server and doesn't return. SIGTERM and SIGINT end it and its workers.
 
     workers: processes, each with a scorer of its own; None leaves it to AMENDS_WORKERS, which is 1 by default.
-    Raises InputError when a setting, the bundle, the host or the
-    port can't be used.
+    Raises InputError when a setting, the bundle, the database, the host or the port can't be used. Bundle and database
+    are looked at by the service itself before any worker starts, as for `bentoml serve`.
     """
     env = environment(os.environ, port, workers)
-    settings = Settings.from_env(env)
-    check_bundle(settings)
-    prepare_store(settings)
-    tracing.check(env)
+    Settings.from_env(env)
     address = free_address(host, port)
     sys.stdout.flush()
     _become(command(address, port), env)
@@ -41,6 +38,8 @@ def serve(host: str, port: int, workers: int | None = None) -> None:
 def _become(line: list[str], env: Mapping[str, str]) -> None:
     """Runs BentoML's command line in this process: another interpreter would read all modules once more."""
     os.environ.update(env)
+    # Modules are loaded by the hundred and stay; looking for garbage among them takes a tenth of the start.
+    gc.set_threshold(100_000)
     sys.argv = ["bentoml", *line[3:]]
     from bentoml_cli.cli import cli
 

@@ -19,6 +19,7 @@ from model.bundle import Bundle
 from model.codebook import ABSENT_VALUES, SENTENCE_LABELS
 from model.conduct import ConductHead
 from model.encoder import States, encode_texts
+from model.scorer import Scorer
 from model.segment import TokenizedText, tokenize
 from training.calibrate import ENOUGH, GRID
 from training.gate import FEWEST, FEWEST_OF_A_LABEL, RESAMPLES, Check, clean
@@ -394,3 +395,13 @@ def trusted(claims: Sequence[Claim], before: Floats, after: Floats) -> Check:
     told = np.asarray([c.told for c in claims])
     surely = np.where(told, before < 1 - SURE, before > SURE)
     return clean(surely & np.where(told, after < 0.5, after > 0.5))
+
+
+def agreement(old: Scorer, new: Scorer, texts: Sequence[str]) -> float:
+    """F1 of the cues that `new` finds against those of `old`, by text; 1 where neither finds any."""
+    hits = found = 0
+    for a, b in zip(old.conduct(texts), new.conduct(texts), strict=True):
+        x, y = ({(c.cue, c.value, c.state) for c in reading.cues} for reading in (a, b))
+        hits += 2 * len(x & y)
+        found += len(x) + len(y)
+    return hits / found if found else 1.0

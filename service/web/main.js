@@ -2,27 +2,12 @@
 
 import * as api from "./api.js";
 import { byId, el } from "./dom.js";
+import { complain, needKey, say } from "./notices.js";
 import { renderReport } from "./report.js";
 import { count } from "./words.js";
 
 const FORMATS = ["html", "text", "jsonl", "csv", "parquet", "wxr", "disqus", "feed", "warc"];
 const state = { file: null, threads: [], views: new Map(), running: null, cues: {} };
-
-const say = (text) => {
-  byId("status").textContent = text;
-};
-
-function complain(error) {
-  const { got, expected } = error.problem ?? {};
-  const details = [got && `Got ${got}.`, expected && `Expected ${expected}.`].filter(Boolean).join(" ");
-  byId("problem").replaceChildren(el("b", { text: error.message }), details ? ` ${details}` : "");
-  byId("problem").hidden = false;
-  say("");
-}
-
-function needKey() {
-  byId("key-form").hidden = false;
-}
 
 function choose(file) {
   state.file = file;

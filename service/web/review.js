@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { byId, el } from "./dom.js";
+import { complain, needKey, say } from "./notices.js";
 import * as queue from "./queue.js";
 import { count } from "./words.js";
 
@@ -12,21 +13,6 @@ const AT_ONCE = 100;
 const RETRY = 5000;
 let file = null;
 let sending = false;
-
-const say = (text) => {
-  byId("status").textContent = text;
-};
-
-function complain(error) {
-  const { got, expected } = error.problem ?? {};
-  const details = [got && `Got ${got}.`, expected && `Expected ${expected}.`].filter(Boolean).join(" ");
-  byId("problem").replaceChildren(el("b", { text: error.message }), details ? ` ${details}` : "");
-  byId("problem").hidden = false;
-}
-
-function needKey() {
-  byId("key-form").hidden = false;
-}
 
 function show() {
   const one = queue.current();

@@ -14,7 +14,8 @@ from model.codebook import SENTENCE_LABELS
 from tests.training.tiny import BAD, sentences, tiny_bundle, tiny_texts
 from training import cues
 from training.labels import Labelled, Rows
-from training.retrain import folds, retrain
+from training.material import folds
+from training.retrain import retrain
 
 RUDE = SENTENCE_LABELS.index("courtesy:rude")
 

@@ -18,7 +18,8 @@ from model.types import InputError
 from tests.training.tiny import sentences, tiny_bundle, tiny_texts
 from training import tune
 from training.labels import Rows
-from training.retrain import FOLDS, folds, retrain
+from training.material import FOLDS, folds
+from training.retrain import retrain
 
 ROOT = Path(__file__).parents[2]
 

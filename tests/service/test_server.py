@@ -193,23 +193,30 @@ def test_workers_come_from_the_command_or_else_from_the_setting(tmp_path):
     assert environment(base, 3000, 1)["AMENDS_WORKERS"] == "1"
 
 
-def test_a_folder_without_a_bundle_is_an_error(tmp_path, monkeypatch):
-    monkeypatch.setenv("AMENDS_BUNDLE", str(tmp_path))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+def refused(tmp_path: Path, **env: str) -> str:
+    """What `amends serve` says when it can't start: one line, whatever is wrong."""
+    line = [sys.executable, "-m", "service.cli", "serve", "--port", str(free_port())]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(tmp_path), **env}
+    run = subprocess.run(line, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=START_SECONDS)
+    assert run.returncode == 1
+    assert "Traceback" not in run.stderr
+    assert len(run.stderr.strip().splitlines()) == 1
+    return run.stderr
+
+
+@pytest.mark.slow
+def test_a_folder_without_a_bundle_ends_the_start(tmp_path):
+    assert f"{tmp_path} is not a model bundle" in refused(tmp_path, AMENDS_BUNDLE=str(tmp_path))
     with pytest.raises(InputError) as caught:
-        serve("127.0.0.1", free_port(), 1)
-    assert caught.value.code == "no_bundle"
-    with pytest.raises(InputError):
         check_bundle(Settings(bundle=tmp_path))
+    assert caught.value.code == "no_bundle"
 
 
-@pytest.mark.skipif(not (RELEASED / "bundle.json").is_file(), reason="model/released holds no bundle")
-def test_a_database_that_can_not_be_opened_ends_the_start(tmp_path, monkeypatch):
-    monkeypatch.setenv("AMENDS_DATABASE_URL", f"sqlite:///{tmp_path}/none/a.db")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with pytest.raises(InputError, match="unable to open database file") as caught:
-        serve("127.0.0.1", free_port(), 1)
-    assert caught.value.field == "AMENDS_DATABASE_URL"
+@pytest.mark.slow
+def test_a_database_that_can_not_be_opened_ends_the_start(tmp_path):
+    said = refused(tmp_path, AMENDS_DATABASE_URL=f"sqlite:///{tmp_path}/none/a.db")
+    assert "AMENDS_DATABASE_URL" in said
+    assert "unable to open database file" in said
 
 
 @pytest.mark.slow

@@ -1,8 +1,10 @@
-"""Turns windows of token ids into token states. Two engines and, in tests, a hand-written fake share one protocol."""
+"""Turns windows of token ids into token states. The engines and, in tests, a hand-written fake share one protocol."""
 
-from collections.abc import Iterator, Sequence
+import ctypes
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from threading import Lock
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,8 @@ States = NDArray[np.float32]
 # A batch that leaves the cache is slower than several small ones; measured on comments of 25 tokens.
 BATCH_TOKENS = 512
 BATCH_WINDOWS = 8
+# What the encoder's tensors are called in weights.safetensors.
+ENCODER = "encoder."
 
 
 class Encoder(Protocol):
@@ -25,12 +29,15 @@ class Encoder(Protocol):
 
 
 class OnnxEncoder:
-    """ONNX Runtime on the CPU: the 8-bit graph of a bundle.
+    """ONNX Runtime on the CPU: a graph of a bundle.
 
     special: ids of the class, separator and padding token. threads: of one call; keep their sum below the cores.
+    weights: the bundle's safetensors file, for a graph that names its weights and doesn't hold them.
     """
 
-    def __init__(self, path: Path, special: tuple[int, int, int], *, threads: int = 1) -> None:
+    def __init__(
+        self, path: Path, special: tuple[int, int, int], *, threads: int = 1, weights: Path | None = None
+    ) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -39,10 +46,15 @@ class OnnxEncoder:
         # Spinning threads starve every other process on a small machine.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
+        # The runtime looks at them where they are: they have to stay for as long as the session.
+        self._given = _given(weights) if weights else {}
+        options.add_external_initializers(list(self._given), list(self._given.values()))
         # The runtime's fused sum and norm is slower on a CPU than the two of them: measured, 11 % of a pass.
         self._session = onnxruntime.InferenceSession(
             str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=["SkipLayerNormFusion"]
         )
+        if weights:
+            _trim()
         self._special = special
 
     def encode(self, windows: Sequence[NDArray[np.int64]]) -> list[States]:
@@ -54,6 +66,42 @@ class OnnxEncoder:
             for row, i in enumerate(batch):
                 results[i] = states[row, 1 : len(windows[i]) + 1]
         return results
+
+
+def _given(weights: Path) -> dict[str, Any]:
+    """The encoder's tensors of a safetensors file, as the runtime takes them."""
+    from onnxruntime import OrtValue
+    from safetensors import safe_open
+
+    with safe_open(str(weights), "np") as file:
+        names = [name for name in file.keys() if name.startswith(ENCODER)]  # noqa: SIM118
+        return {name: OrtValue.ortvalue_from_numpy(file.get_tensor(name)) for name in names}
+
+
+def _trim() -> None:
+    """Hands back to the system what the runtime freed as it opened a graph: glibc keeps it, more than is in use."""
+    if hasattr(library := ctypes.CDLL(None), "malloc_trim"):
+        library.malloc_trim(0)
+
+
+class LaterEncoder:
+    """An encoder that is opened when it is first needed. Safe to use from several threads."""
+
+    def __init__(self, open_encoder: Callable[[], Encoder]) -> None:
+        self._open = open_encoder
+        self._opened: Encoder | None = None
+        self._lock = Lock()
+
+    def opened(self) -> Encoder:
+        """The encoder itself, opened at the first call."""
+        with self._lock:
+            if self._opened is None:
+                self._opened = self._open()
+            return self._opened
+
+    def encode(self, windows: Sequence[NDArray[np.int64]]) -> list[States]:
+        """See Encoder.encode."""
+        return self.opened().encode(windows)
 
 
 def pad(

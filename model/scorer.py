@@ -1,4 +1,7 @@
-"""The one place that wires reading, cleaning, encoder and heads: a Thread in, a Report out."""
+"""The one place that wires reading, cleaning, encoder and heads: a Thread in, a Report out.
+
+Where the 8-bit encoder leaves a text's label a close call, the float encoder reads that text once more.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,11 +17,12 @@ from model.bundle import Bundle, load_bundle
 from model.case import TextReading, case_features
 from model.clean import clean, clean_threads, language
 from model.codebook import SENTIMENT
-from model.encoder import States, encode_texts
+from model.encoder import Encoder, States, encode_texts
 from model.latency import Latency, TimedCase, latencies
 from model.roles import RoleDecision, decide_role
 from model.segment import TokenizedText, tokenize
-from model.target import concerned, mentions, target_vectors
+from model.sentiment import SentimentHead, is_close
+from model.target import Ids, concerned, mentions, target_vectors
 from model.types import (
     BundleInfo,
     Case,
@@ -94,6 +98,11 @@ class Scorer:
         """Version and digest of the bundle that answers."""
         return self._bundle.info
 
+    def open_exact(self) -> None:
+        """Opens the float encoder now, which is otherwise opened at the first close call."""
+        if self._bundle.exact is not None:
+            self._bundle.exact.encode([])
+
     def sentiment(self, texts: Sequence[str], targets: Sequence[str | None] | None = None) -> list[Sentiment | None]:
         """Sentiment of each text, in order; None where it holds no words.
 
@@ -137,13 +146,25 @@ class Scorer:
             full = [i for i, t in enumerate(tokenized) if len(t.ids) and self.has_words(raw[i])]
             names = tokenizer.encode_batch([named[i] for i in full], add_special_tokens=False)
             windows = [concerned(tokenized[i], raw[i], named[i]) for i in full]
-            found: list[Sentiment] = []
-            if full:
-                ids = [np.asarray(name.ids, dtype=np.int64) for name in names]
-                found = head.of_vectors(target_vectors(windows, ids, separator, self._bundle.encoder))
+            ids = [np.asarray(name.ids, dtype=np.int64) for name in names]
+            found = self._of_targets(head, windows, ids, separator)
             by_place = dict(zip(full, found, strict=True))
             results += [by_place.get(i) for i in range(len(raw))]
         return results
+
+    def _of_targets(
+        self, head: SentimentHead, windows: Sequence[Sequence[Ids]], targets: Sequence[Ids], separator: int
+    ) -> list[Sentiment]:
+        def read(rows: Sequence[int], encoder: Encoder) -> list[Sentiment]:
+            own, names = [windows[i] for i in rows], [targets[i] for i in rows]
+            return head.of_vectors(target_vectors(own, names, separator, encoder)) if own else []
+
+        found = read(range(len(windows)), self._bundle.encoder)
+        if self._bundle.exact is not None:
+            close = [i for i, sentiment in enumerate(found) if is_close(sentiment)]
+            for i, again in zip(close, read(close, self._bundle.exact), strict=True):
+                found[i] = again
+        return found
 
     def has_words(self, text: str) -> bool:
         """Whether a text holds a letter or digit, or an emoji that the tokenizer reads as a word.
@@ -196,8 +217,7 @@ class Scorer:
         """A report for each thread, in order, as soon as it is there; threads may be a stream without an end.
 
         The texts of several threads are encoded together, ordered by length and each different one once: as many
-        threads as hold `texts` of them are in memory at a time. The 8-bit graph rounds by the company that a text is
-        in, so a probability may differ by a few hundredths from `score`.
+        threads as hold `texts` of them are in memory at a time.
         """
         return (report for report, _ in self.score_cases_many(threads, texts=texts))
 
@@ -259,7 +279,19 @@ class Scorer:
         """Texts in chunks, so that memory does not grow with their number."""
         for part in chunks(texts, self._chunk):
             tokenized = tokenize(part, self._bundle.tokenizer, self._bundle.max_tokens)
-            yield tokenized, encode_texts(tokenized, self._bundle.encoder)
+            states = encode_texts(tokenized, self._bundle.encoder)
+            self._look_again(tokenized, states)
+            yield tokenized, states
+
+    def _look_again(self, texts: Sequence[TokenizedText], states: list[States]) -> None:
+        """Replaces the states of texts whose label is a close call by those of the float encoder."""
+        if self._bundle.exact is None:
+            return
+        full = [i for i, t in enumerate(texts) if len(t.ids)]
+        found = self._bundle.sentiment.whole_many([states[i] for i in full])
+        close = [i for i, sentiment in zip(full, found, strict=True) if is_close(sentiment)]
+        for i, again in zip(close, encode_texts([texts[i] for i in close], self._bundle.exact), strict=True):
+            states[i] = again
 
     def _scored(self, raw: str, text: TokenizedText, states: States) -> Scored:
         reading = self._bundle.conduct.read(raw, text, states)

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from model.bundle import RELEASED
 from model.drift import DriftWatch, Reference, load_reference
+from model.encoder import Encoder
 from model.moment import as_of, moment_of
 from model.privacy import KINDS, Masker
 from model.read import load_extractors, read, thread_from_dict
@@ -108,7 +109,7 @@ class Amends:
         self.retrains = self.load_retrains(self.settings)
         self.jobs = self._job_runner()
         self.jobs.start()
-        threading.Thread(target=load_extractors, name="extractors", daemon=True).start()
+        threading.Thread(target=self._load_the_rest, name="loading", daemon=True).start()
         if self._follower:
             self._follower.start()
         # What is loaded by now stays, and need not be looked at by every search for garbage.
@@ -321,8 +322,14 @@ class Amends:
         """Puts another bundle to use, once it has shown that it can score."""
         opened = self._open(folder)
         opened.scorer.sentiment([WARM_UP])
+        opened.scorer.open_exact()
         self._opened = opened
         self.metrics.use(opened.scorer.info, opened.watch)
+
+    def _load_the_rest(self) -> None:
+        """What a ready service can do without for a moment: opened at its first use, or before it by this."""
+        self._opened.scorer.open_exact()
+        load_extractors()
 
     def _retrain(self, request: RetrainRequest, caller: str) -> Retraining:
         champion = Registry(self.settings.models).state().champion
@@ -334,10 +341,14 @@ class Amends:
         return JobRunner(self.store, self._job_item, self.metrics, **times, feedback_days=settings.feedback_days)
 
     def _job_item(self, item: str, gone: Event) -> dict[str, Any]:
-        # The same bundle, but its encoder lets requests go first.
+        # The same bundle, but its encoders let requests go first.
         bundle = self.scorer.bundle
-        encoder = GivesWay(bundle.encoder, lambda: self._cores.give_way(gone))
-        scorer = Scorer(replace(bundle, encoder=encoder))
+
+        def yielding(encoder: Encoder) -> Encoder:
+            return GivesWay(encoder, lambda: self._cores.give_way(gone))
+
+        exact = yielding(bundle.exact) if bundle.exact is not None else None
+        scorer = Scorer(replace(bundle, encoder=yielding(bundle.encoder), exact=exact))
         with self._cores.spare(gone):
             return {"reports": self._score(ScoreRequest.model_validate_json(item), gone, scorer).reports}
 

@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save_file as save_torch
 from tokenizers import Tokenizer
 
-from model.bundle import Bundle, bundle_digest, conduct_head, file_digest, load_bundle, sentiment_head
+from model.bundle import Bundle, bundle_digest, conduct_head, exact_encoder, file_digest, load_bundle, sentiment_head
 from model.codebook import SENTENCE_LABELS, SENTIMENT
 from model.encoder import OnnxEncoder, encode_texts
 from model.loyalty import CONDUCT_FEATURES, FULL_FEATURES, Fit, LoyaltyHead
@@ -183,7 +183,7 @@ def build(run: Path, data: Path, out: Path, version: str, *, limit: int) -> dict
     special = special_tokens(tokenizer)
     ids = (special["cls"], special["sep"], special["pad"])
     log("exporting")
-    export(network, calibration_windows(tokenizer, data / "sentiment/train.parquet"), ids, out / "encoder.onnx")
+    export(network, calibration_windows(tokenizer, data / "sentiment/train.parquet"), ids, out)
     arrays = heads_of(network)
     del network
     neutral = LoyaltyHead(empty_fit(FULL_FEATURES), empty_fit(CONDUCT_FEATURES))
@@ -196,6 +196,7 @@ def build(run: Path, data: Path, out: Path, version: str, *, limit: int) -> dict
         conduct_head(arrays),
         neutral,
         sentiment_head(arrays, "target"),
+        exact_encoder(out, ids),
     )
     arrays["sentiment.temperature"][:] = fit_temperature(bundle, str(data / "sentiment/dev.parquet"))
     arrays["target.temperature"][:] = fit_target_temperature(bundle, data / "sentiment/targets_validation.parquet")
@@ -238,7 +239,6 @@ def build(run: Path, data: Path, out: Path, version: str, *, limit: int) -> dict
         "agreement": evaluate.agreement(
             scorer,
             TorchEncoder(out, ids, device="cpu"),
-            bundle.sentiment,
             [r["text"] for r in loyalty.sample(data / "sentiment/dev.parquet", 2000)],
         ),
     }

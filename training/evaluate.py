@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence, Set
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,12 @@ from numpy.typing import NDArray
 from sklearn.metrics import f1_score, precision_recall_fscore_support, recall_score
 
 from model.codebook import CUE_VALUES, SENTIMENT
-from model.encoder import Encoder, encode_texts
+from model.encoder import Encoder
 from model.reading.bytes import decode
 from model.reading.table import json_line, read_bytes, read_table
 from model.scorer import Scorer
 from model.segment import tokenize
-from model.sentiment import SentimentHead
+from model.sentiment import is_close
 from model.types import InputError, Sentiment
 from training.calibrate import expected_calibration_error
 from training.loyalty import customer_documents, document_examples, recommend_examples, stars_examples
@@ -253,26 +254,39 @@ def evaluate(
     )
 
 
-def agreement(scorer: Scorer, other: Encoder, head: SentimentHead, texts: Sequence[str]) -> dict[str, Any]:
-    """How far the 8-bit graph and the float encoder differ in the sentiment of the same texts, by length in tokens."""
+def agreement(scorer: Scorer, other: Encoder, texts: Sequence[str]) -> dict[str, Any]:
+    """How far the bundle as it serves and the float encoder differ in the sentiment of the same texts.
+
+    by_tokens: the same by length. eight_bits: the same without the second look at close calls. again: share of texts
+    that are looked at a second time.
+    """
     bundle = scorer.bundle
-    tokenized = [t for t in tokenize(texts, bundle.tokenizer, bundle.max_tokens) if len(t.ids)]
-    ours, theirs = ([head.whole(s) for s in encode_texts(tokenized, engine)] for engine in (bundle.encoder, other))
-    lengths = np.asarray([len(t.ids) for t in tokenized])
-    same = np.asarray([a.label == b.label for a, b in zip(ours, theirs, strict=True)])
-    gap = np.asarray(
-        [
-            max(abs(a.negative - b.negative), abs(a.neutral - b.neutral), abs(a.positive - b.positive))
-            for a, b in zip(ours, theirs, strict=True)
-        ]
-    )
+    tokenized = tokenize(texts, bundle.tokenizer, bundle.max_tokens)
+    texts = [text for text, t in zip(texts, tokenized, strict=True) if len(t.ids) and scorer.has_words(text)]
+    lengths = np.asarray([len(t.ids) for t in tokenize(texts, bundle.tokenizer, bundle.max_tokens)])
+
+    def said(encoder: Encoder, exact: Encoder | None) -> list[Sentiment]:
+        found = Scorer(replace(bundle, encoder=encoder, exact=exact)).sentiment(texts)
+        return [sentiment for sentiment in found if sentiment]
+
+    floats, small, served = said(other, None), said(bundle.encoder, None), said(bundle.encoder, bundle.exact)
+    same, gap = _differences(served, floats)
     edges = [0, 8, 16, 32, 64, 128, 256, 10**9]
     by_length = {}
     for low, high in pairwise(edges):
         rows = (lengths >= low) & (lengths < high)
         if rows.any():
             by_length[f"{low}-{high - 1}" if high < 10**9 else f"{low}+"] = _gap(same[rows], gap[rows])
-    return {**_gap(same, gap), "by_tokens": by_length}
+    again = float(np.mean([bundle.exact is not None and is_close(sentiment) for sentiment in small]))
+    alone = _gap(*_differences(small, floats))
+    return {**_gap(same, gap), "by_tokens": by_length, "eight_bits": alone, "again": round(again, 4)}
+
+
+def _differences(ours: Sequence[Sentiment], theirs: Sequence[Sentiment]) -> tuple[NDArray[np.bool_], Floats]:
+    """For each text: whether the labels are the same, and the largest difference of a probability."""
+    same = np.asarray([a.label == b.label for a, b in zip(ours, theirs, strict=True)])
+    rows = [np.asarray([(s.negative, s.neutral, s.positive) for s in side]) for side in (ours, theirs)]
+    return same, np.abs(rows[0] - rows[1]).max(axis=1)
 
 
 def _gap(same: NDArray[np.bool_], gap: Floats) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Turns a trained network into the 8-bit ONNX graph that serving runs.
+"""Turns a trained network into the ONNX graphs that serving runs: 8 bits, and float for a second look.
 
 A few channels of a transformer's activations are far larger than the others and take most of the 8 bits. Their size is
 moved into the weights before quantising (Xiao et al. 2022, SmoothQuant): activations are divided by a factor per
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -141,7 +142,13 @@ def _bare(output: graph.Product) -> graph.Product:
     return replace(output, inverse=None)
 
 
-def export(network: Network, windows: Sequence[NDArray[np.int64]], special: tuple[int, int, int], target: Path) -> None:
-    """Measures activations on the windows, rounds the weights and writes the 8-bit graph to target."""
+def export(network: Network, windows: Sequence[NDArray[np.int64]], special: tuple[int, int, int], out: Path) -> None:
+    """Measures activations on the windows, rounds the weights and writes the graphs of a bundle into its folder.
+
+    encoder.onnx holds the 8-bit weights; exact.onnx names those of weights.safetensors (see training.graph.outline).
+    """
     network.eval()
-    graph.write(eight_bits(encoder_of(network), activations(network, windows, special)), target)
+    encoder = encoder_of(network)
+    onnx.save(graph.graph(eight_bits(encoder, activations(network, windows, special))), str(out / "encoder.onnx"))
+    shapes = {name: tuple(value.shape) for name, value in network.encoder.state_dict().items()}
+    onnx.save(graph.outline(shapes, heads=encoder.heads, epsilon=encoder.epsilon), str(out / "exact.onnx"))

@@ -5,14 +5,15 @@ and says nothing. BERT is small enough to be written down as it is served: one p
 operator for attention, the sum and the layer norm apart (the fused one is slower on a CPU).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, TensorProto, helper, numpy_helper, save
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+
+from model.encoder import ENCODER
 
 Floats = NDArray[np.float32]
 FUSED = "com.microsoft"
@@ -25,7 +26,6 @@ class Product:
     inverse: factors (inputs,) that x is multiplied by first, None for none; the weight has them taken out already.
     low, high: range of the factored x that 8 bits hold; None to find it in each batch.
     small: the weight in 8 bits (inputs, outputs) and the scale of each output (outputs,); None to round to the nearest.
-    exact: keep it in float.
     """
 
     weight: Floats
@@ -34,7 +34,6 @@ class Product:
     low: float | None = None
     high: float | None = None
     small: tuple[NDArray[np.int8], Floats] | None = None
-    exact: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,15 +82,19 @@ def read_encoder(state: Mapping[str, Floats], *, heads: int, epsilon: float) -> 
             norms=(norm(f"{at}.attention.output.LayerNorm"), norm(f"{at}.output.LayerNorm")),
         )
 
-    count = len({k.split(".")[2] for k in state if k.startswith("encoder.layer.")})
     return Encoder(
         words=array("embeddings.word_embeddings.weight"),
         places=array("embeddings.position_embeddings.weight") + array("embeddings.token_type_embeddings.weight")[0],
         norm=norm("embeddings.LayerNorm"),
-        layers=tuple(layer(f"encoder.layer.{i}") for i in range(count)),
+        layers=tuple(layer(f"encoder.layer.{i}") for i in range(layers_of(state))),
         heads=heads,
         epsilon=epsilon,
     )
+
+
+def layers_of(names: Iterable[str]) -> int:
+    """How many layers the names of a BERT state dict speak of."""
+    return len({name.split(".")[2] for name in names if name.startswith("encoder.layer.")})
 
 
 def quantized_weight(weight: Floats) -> tuple[NDArray[np.int8], Floats]:
@@ -121,12 +124,10 @@ class _Writer:
         weight, bias = map(self.constant, norm)
         return str(self.add("LayerNormalization", x, weight, bias, axis=-1, epsilon=epsilon))
 
-    def product(self, x: str, p: Product, *, exact: bool) -> str:
+    def product(self, x: str, p: Product) -> str:
         if p.inverse is not None:
             x = self.add("Mul", x, self.constant(p.inverse))
         bias = self.constant(p.bias)
-        if exact or p.exact:
-            return str(self.add("Add", self.add("MatMul", x, self.constant(p.weight)), bias))
         weight, scale = (self.constant(one) for one in p.small or quantized_weight(p.weight))
         if p.low is None or p.high is None:
             return str(self.add("DynamicQuantizeMatMul", x, weight, scale, "", bias, domain=FUSED))
@@ -136,39 +137,105 @@ class _Writer:
         small = self.add("QuantizeLinear", x, own, zero_point)
         return str(self.add("MatMulIntegerToFloat", small, weight, own, scale, zero_point, "", bias, domain=FUSED))
 
-    def embeddings(self, e: Encoder, *, exact: bool) -> str:
+    def embeddings(self, e: Encoder) -> str:
         # 8 bits cost agreement here, 16 don't.
-        table = e.words if exact else e.words.astype(np.float16)
-        words = self.add("Gather", self.constant(table), "input_ids")
+        words = self.add("Gather", self.constant(e.words.astype(np.float16)), "input_ids")
+        x = self.placed(words, self.constant(e.places))
+        return self.norm(x, e.norm, e.epsilon)
+
+    def placed(self, words: str, places: str) -> str:
         length = self.add("Shape", "input_ids", start=1, end=2)
         zero = self.constant(np.zeros(1, dtype=np.int64))
-        places = self.add("Slice", self.constant(e.places), zero, length, zero)
-        return self.norm(self.add("Add", self.add("Cast", words, to=TensorProto.FLOAT), places), e.norm, e.epsilon)
+        here = self.add("Slice", places, zero, length, zero)
+        return str(self.add("Add", self.add("Cast", words, to=TensorProto.FLOAT), here))
 
-    def layer(self, x: str, mask: str, e: Encoder, one: Layer, *, exact: bool) -> str:
-        parts = self.add("Split", self.product(x, one.attention, exact=exact), outputs=3, axis=-1, num_outputs=3)
-        seen = self.add("MultiHeadAttention", *parts, "", mask, domain=FUSED, num_heads=e.heads)
-        x = self.norm(self.add("Add", self.product(seen, one.output, exact=exact), x), one.norms[0], e.epsilon)
-        inner = self.add("Gelu", self.product(x, one.inner, exact=exact), domain=FUSED)
-        return self.norm(self.add("Add", self.product(inner, one.outer, exact=exact), x), one.norms[1], e.epsilon)
+    def attention(self, x: str, mask: str, heads: int) -> str:
+        parts = self.add("Split", x, outputs=3, axis=-1, num_outputs=3)
+        return str(self.add("MultiHeadAttention", *parts, "", mask, domain=FUSED, num_heads=heads))
+
+    def layer(self, x: str, mask: str, e: Encoder, one: Layer) -> str:
+        seen = self.attention(self.product(x, one.attention), mask, e.heads)
+        x = self.norm(self.add("Add", self.product(seen, one.output), x), one.norms[0], e.epsilon)
+        inner = self.add("Gelu", self.product(x, one.inner), domain=FUSED)
+        return self.norm(self.add("Add", self.product(inner, one.outer), x), one.norms[1], e.epsilon)
+
+    def model(self, x: str, width: int) -> ModelProto:
+        """The finished graph with x as its result."""
+        self.nodes.append(helper.make_node("Identity", [x], ["states"]))
+        shape = ["batch", "tokens"]
+        inputs = [helper.make_tensor_value_info(n, TensorProto.INT64, shape) for n in ("input_ids", "attention_mask")]
+        outputs = [helper.make_tensor_value_info("states", TensorProto.FLOAT, [*shape, width])]
+        opsets = [helper.make_opsetid("", 18), helper.make_opsetid(FUSED, 1)]
+        made = helper.make_graph(self.nodes, "encoder", inputs, outputs, self.constants)
+        return helper.make_model(made, opset_imports=opsets, ir_version=9, producer_name="amends")
 
 
-def graph(e: Encoder, *, exact: bool = False) -> ModelProto:
-    """input_ids, attention_mask (batch, tokens) -> states (batch, tokens, width). exact: all products in float."""
+def graph(e: Encoder) -> ModelProto:
+    """The 8-bit graph: input_ids, attention_mask (batch, tokens) -> states (batch, tokens, width)."""
     w = _Writer()
-    x = w.embeddings(e, exact=exact)
+    x = w.embeddings(e)
     mask = w.add("Cast", "attention_mask", to=TensorProto.INT32)
     for one in e.layers:
-        x = w.layer(x, mask, e, one, exact=exact)
-    w.nodes.append(helper.make_node("Identity", [x], ["states"]))
-    shape = ["batch", "tokens"]
-    inputs = [helper.make_tensor_value_info(n, TensorProto.INT64, shape) for n in ("input_ids", "attention_mask")]
-    outputs = [helper.make_tensor_value_info("states", TensorProto.FLOAT, [*shape, e.words.shape[1]])]
-    opsets = [helper.make_opsetid("", 18), helper.make_opsetid(FUSED, 1)]
-    made = helper.make_graph(w.nodes, "encoder", inputs, outputs, w.constants)
-    return helper.make_model(made, opset_imports=opsets, ir_version=9, producer_name="amends")
+        x = w.layer(x, mask, e, one)
+    return w.model(x, e.words.shape[1])
 
 
-def write(e: Encoder, path: Path, *, exact: bool = False) -> None:
-    """Writes the graph to a file."""
-    save(graph(e, exact=exact), str(path))
+@dataclass
+class _Outline(_Writer):
+    """A writer of a float graph whose weights stay where they are: it names them, and who opens it gives them."""
+
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def halves(self, name: str) -> str:
+        tensor = TensorProto(name=f"{ENCODER}{name}", data_type=TensorProto.FLOAT16, dims=self.shapes[name])
+        tensor.data_location = TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value="weights.safetensors")
+        self.constants.append(tensor)
+        return str(tensor.name)
+
+    def given(self, name: str) -> str:
+        # The runtime does this once, as it opens the graph.
+        return str(self.add("Cast", self.halves(name), to=TensorProto.FLOAT))
+
+    def given_norm(self, x: str, name: str, epsilon: float) -> str:
+        parts = (self.given(f"{name}.{part}") for part in ("weight", "bias"))
+        return str(self.add("LayerNormalization", x, *parts, axis=-1, epsilon=epsilon))
+
+    def given_product(self, x: str, *names: str) -> str:
+        def joined(part: str) -> str:
+            own = [self.given(f"{name}.{part}") for name in names]
+            return str(self.add("Concat", *own, axis=0)) if len(own) > 1 else own[0]
+
+        weight = self.add("Transpose", joined("weight"), perm=[1, 0])
+        return str(self.add("Add", self.add("MatMul", x, weight), joined("bias")))
+
+    def given_embeddings(self, epsilon: float) -> str:
+        words = self.add("Gather", self.halves("embeddings.word_embeddings.weight"), "input_ids")
+        zero, one = (self.constant(np.asarray([i], dtype=np.int64)) for i in (0, 1))
+        kind = self.add("Slice", self.given("embeddings.token_type_embeddings.weight"), zero, one, zero)
+        places = self.add("Add", self.given("embeddings.position_embeddings.weight"), kind)
+        return self.given_norm(self.placed(words, places), "embeddings.LayerNorm", epsilon)
+
+    def given_layer(self, x: str, mask: str, at: str, heads: int, epsilon: float) -> str:
+        parts = (f"{at}.attention.self.{part}" for part in ("query", "key", "value"))
+        seen = self.attention(self.given_product(x, *parts), mask, heads)
+        summed = self.add("Add", self.given_product(seen, f"{at}.attention.output.dense"), x)
+        x = self.given_norm(summed, f"{at}.attention.output.LayerNorm", epsilon)
+        inner = self.add("Gelu", self.given_product(x, f"{at}.intermediate.dense"), domain=FUSED)
+        return self.given_norm(
+            self.add("Add", self.given_product(inner, f"{at}.output.dense"), x), f"{at}.output.LayerNorm", epsilon
+        )
+
+
+def outline(shapes: Mapping[str, tuple[int, ...]], *, heads: int, epsilon: float) -> ModelProto:
+    """The float graph without its weights, for model.encoder.OnnxEncoder to fill from weights.safetensors.
+
+    shapes: of the tensors of a BERT state dict with names from "embeddings." on; the weights are given in 16 bits.
+    Inputs and results are those of `graph`.
+    """
+    w = _Outline(shapes=shapes)
+    x = w.given_embeddings(epsilon)
+    mask = w.add("Cast", "attention_mask", to=TensorProto.INT32)
+    for i in range(layers_of(shapes)):
+        x = w.given_layer(x, mask, f"encoder.layer.{i}", heads, epsilon)
+    return w.model(x, shapes["embeddings.word_embeddings.weight"][1])

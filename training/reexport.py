@@ -1,6 +1,6 @@
-"""Makes a bundle's 8-bit graph anew from its float weights, without training, and measures again what depends on it.
+"""Makes a bundle's graphs anew from its float weights, without training, and measures again what depends on it.
 
-    python -m training.reexport --bundle model/released --data DIR --out NEW
+    python -m training.reexport --bundle model/released --data DIR --out NEW [--version 0.3.0]
 
 The temperatures are fitted again; thresholds of the conduct head and the loyalty head stay, and so do their figures of
 loyalty, which figures.json then dates by the graph that they were measured with (`loyalty_graph`).
@@ -28,6 +28,7 @@ from training.export import export
 from training.network import Network
 
 KEPT = ("config.json", "tokenizer.json", "training.json", "weights.safetensors", "heads.safetensors", "figures.json")
+GRAPHS = ("encoder.onnx", "exact.onnx")
 
 
 def network_of(bundle: Path) -> Network:
@@ -37,22 +38,23 @@ def network_of(bundle: Path) -> Network:
     return network.eval()
 
 
-def reexport(bundle: Path, data: Path, out: Path) -> dict[str, Any]:
-    """Writes the new bundle to `out`, another folder, and returns its figures."""
+def reexport(bundle: Path, data: Path, out: Path, version: str | None = None) -> dict[str, Any]:
+    """Writes the new bundle to `out`, another folder, and returns its figures. version: None keeps the old one."""
     meta = manifest(bundle)
+    old = meta["files"]["encoder.onnx"]
+    meta |= {"version": version or meta["version"]}
     out.mkdir(parents=True, exist_ok=True)
-    for name in (*KEPT, *(n for n in meta["files"] if (bundle / n).is_file() and n not in (*KEPT, "encoder.onnx"))):
+    for name in (*KEPT, *(n for n in meta["files"] if (bundle / n).is_file() and n not in (*KEPT, *GRAPHS))):
         shutil.copy(bundle / name, out / name)
     special = (meta["special"]["cls"], meta["special"]["sep"], meta["special"]["pad"])
     log("exporting")
     windows = calibration_windows(load_bundle(bundle).tokenizer, data / "sentiment/train.parquet")
-    export(network_of(bundle), windows, special, out / "encoder.onnx")
+    export(network_of(bundle), windows, special, out)
     _seal(out, meta)
     log("fitting temperatures")
     _fit(out, data)
     _seal(out, meta)
     log("evaluating")
-    old = meta["files"]["encoder.onnx"]
     figures: dict[str, Any] = json.loads((out / "figures.json").read_text(encoding="utf-8"))
     figures |= _figures(load_bundle(out), data, TorchEncoder(out, special, device="cpu"))
     figures.setdefault("loyalty_graph", old)
@@ -90,7 +92,7 @@ def _figures(bundle: Bundle, data: Path, floats: TorchEncoder) -> dict[str, Any]
     return {
         "sentiment": sentiment,
         "conduct": evaluate.conduct_figures(scorer, data / "conduct/validation.jsonl"),
-        "agreement": evaluate.agreement(scorer, floats, bundle.sentiment, texts),
+        "agreement": evaluate.agreement(scorer, floats, texts),
     }
 
 
@@ -107,9 +109,10 @@ def main() -> None:
     parser.add_argument("--bundle", required=True, type=Path)
     parser.add_argument("--data", required=True, type=Path)
     parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("--version", help="of the new bundle; the old one's where it is not given")
     a = parser.parse_args()
     torch.set_num_threads(1)
-    print(json.dumps(reexport(a.bundle, a.data, a.out)["agreement"], indent=1))
+    print(json.dumps(reexport(a.bundle, a.data, a.out, a.version)["agreement"], indent=1))
 
 
 if __name__ == "__main__":

@@ -347,13 +347,14 @@ def _bundle_of(run: Run, champion: Path, m: Material, chosen: Chosen, report: di
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir()
     meta = manifest(champion)
-    names = [n for n in ("tokenizer.json", "config.json", "encoder.onnx") if (champion / n).is_file()]
-    for name in names if chosen.network is None else names[:2]:
-        shutil.copy(champion / name, fresh / name)
+    names = ("tokenizer.json", "config.json", "exact.onnx", *(("encoder.onnx",) if chosen.network is None else ()))
+    for name in names:
+        if (champion / name).is_file():
+            shutil.copy(champion / name, fresh / name)
     if chosen.network is not None:
         texts = [*m.user.tokens[:150], *m.replay.tokens[:150]]
         windows = [t.ids[a:b] for t in texts for a, b in t.windows]
-        export(chosen.network, windows, _special(m.bundle), fresh / "encoder.onnx")
+        export(chosen.network, windows, _special(m.bundle), fresh)
     arrays = load_file(champion / "heads.safetensors")
     arrays["sentiment.weight"], arrays["sentiment.bias"] = chosen.head.weight, chosen.head.bias
     arrays["sentiment.temperature"] = np.asarray([chosen.head.temperature], dtype=np.float32)

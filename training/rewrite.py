@@ -18,7 +18,7 @@ from model.drift import load_reference, served_digest
 from model.loyalty import LoyaltyHead
 
 Arrays = Mapping[str, NDArray[Any]]
-COPIED = ("tokenizer.json", "config.json", "encoder.onnx")
+COPIED = ("tokenizer.json", "config.json", "encoder.onnx", "exact.onnx")
 
 
 def loyalty_arrays(head: LoyaltyHead) -> dict[str, NDArray[np.float32]]:

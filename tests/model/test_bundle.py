@@ -3,7 +3,7 @@ import shutil
 
 import pytest
 
-from model.bundle import RELEASED, SERVED, bundle_digest, load_bundle, manifest
+from model.bundle import EXACT, RELEASED, SERVED, bundle_digest, load_bundle, manifest
 from model.drift import FILE
 from model.types import InputError
 
@@ -30,6 +30,15 @@ def test_a_changed_file_is_refused(released, tmp_path):
         load_bundle(tmp_path)
     (tmp_path / "tokenizer.json").unlink()
     with pytest.raises(InputError, match=r"tokenizer\.json is missing"):
+        load_bundle(tmp_path)
+
+
+def test_the_float_weights_belong_to_a_bundle_that_looks_again(released, tmp_path):
+    for name in (*SERVED, *EXACT, "bundle.json"):
+        shutil.copy(RELEASED / name, tmp_path / name)
+    assert load_bundle(tmp_path).exact is not None
+    (tmp_path / "weights.safetensors").unlink()
+    with pytest.raises(InputError, match=r"weights\.safetensors is missing"):
         load_bundle(tmp_path)
 
 

@@ -1,7 +1,9 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
-from model.encoder import batches, encode_texts, pad
+from model.encoder import Encoder, LaterEncoder, batches, encode_texts, pad
 from model.segment import tokenize
 from tests.fakes import WIDTH, WORDS, FakeEncoder, fake_tokenizer
 
@@ -29,3 +31,19 @@ def test_states_come_back_in_the_order_of_the_texts():
     assert states[1].shape == (1, WIDTH)
     assert states[1][0, WORDS.index("awful")] == 1
     assert states[3][0, WORDS.index("refund")] == 1
+
+
+def test_an_encoder_is_opened_once_and_not_before_it_is_needed():
+    opened: list[Encoder] = []
+
+    def open_encoder() -> Encoder:
+        opened.append(FakeEncoder())
+        return opened[-1]
+
+    later = LaterEncoder(open_encoder)
+    assert not opened
+    windows = [np.asarray([1, 2])] * 40
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda window: later.encode([window])[0], windows))
+    assert len(opened) == 1
+    assert all((states == FakeEncoder().encode(windows[:1])[0]).all() for states in results)

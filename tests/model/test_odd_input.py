@@ -70,7 +70,7 @@ def test_the_other_company_does_not_count_for_more_than_the_one_that_failed(scor
 
 @pytest.mark.slow
 def test_ten_thousand_words_are_read_whole(scorer):
-    text = " ".join(["The kettle from Brightpot leaked, and they ignored my letter."] * 1000)
+    text = " ".join(["The kettle from Brightpot leaked, I called, and nobody ever answered."] * 1000)
     (found,) = scorer.loyalty([text])
     assert found.status == "ok"
     assert reasonable(found.loyalty)

@@ -1,11 +1,16 @@
 import json
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from model.encoder import States
 from model.scorer import CHUNK, Scorer, chunks
 from model.types import Author, Thread, Utterance
-from tests.fakes import fake_scorer
+from tests.fakes import WORDS, FakeEncoder, fake_bundle, fake_scorer
 
 ANGRY = "I bought the kettle in May and it was awful. I called twice, they ignored me for weeks and never rang back."
 HAPPY = (
@@ -238,3 +243,37 @@ def test_equal_texts_of_a_stream_are_read_once_and_by_length():
     threads = [Thread(f"t{n}", (Utterance("1", text, kind="post"),)) for n, text in enumerate([HAPPY, ANGRY, HAPPY])]
     assert len(list(scorer.score_many(threads))) == 3
     assert scorer.read == sorted({ANGRY, HAPPY}, key=len)
+
+
+class Gushing(FakeEncoder):
+    """Reads every word as "great", and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[list[int]] = []
+
+    def encode(self, windows: Sequence[NDArray[np.int64]]) -> list[States]:
+        """See model.encoder.Encoder.encode."""
+        self.asked += [w.tolist() for w in windows]
+        return super().encode([np.full_like(w, WORDS.index("great") + 1) for w in windows])
+
+
+def test_the_float_encoder_reads_close_calls_alone():
+    exact = Gushing()
+    scorer = Scorer(replace(fake_bundle(), exact=exact))
+    texts = ["great", "awful", "great awful", "", "great great awful awful", "great ignored great"]
+    found = [s.label if s else None for s in scorer.sentiment(texts)]
+    assert found == ["positive", "negative", "positive", None, "positive", "positive"]
+    great, awful = WORDS.index("great") + 1, WORDS.index("awful") + 1
+    assert sorted(exact.asked) == [[great, great, awful, awful], [great, awful]]
+
+
+def test_a_close_call_is_looked_at_again_in_reports_and_towards_targets():
+    scorer = Scorer(replace(fake_bundle(), exact=(exact := Gushing())))
+    said = thread(comment("2", "great awful", "Bo"))
+    assert [u.sentiment.label for u in scorer.score(said).utterances] == ["positive"]
+    seen = len(exact.asked)
+    # The fake separator and unknown words leave a target without an opinion: neutral, and no close call.
+    scorer.sentiment(["great awful"], ["the kettle"])
+    assert len(exact.asked) == seen
+    (towards,) = scorer.sentiment(["it is fine"], ["great awful"])
+    assert (towards.label, len(exact.asked)) == ("positive", seen + 1)

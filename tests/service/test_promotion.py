@@ -39,7 +39,7 @@ TEXT = "They sent a refund the same day, thank you."
 
 def other_bundle(folder: Path) -> Path:
     """The released bundle with a sentiment head that is a little less sure."""
-    shutil.copytree(RELEASED, folder, ignore=shutil.ignore_patterns("weights.safetensors"))
+    shutil.copytree(RELEASED, folder)
     heads = load_file(folder / "heads.safetensors")
     heads["sentiment.temperature"] = np.float32(1.5) * heads["sentiment.temperature"]
     save_file(heads, folder / "heads.safetensors")

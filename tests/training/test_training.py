@@ -1,6 +1,8 @@
 """The whole recipe on a network of two small layers and texts of our own: data, training, resuming, export, fit."""
 
 import json
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +10,9 @@ import pytest
 pytest.importorskip("torch", reason="the train extra is not installed")
 pytest.importorskip("transformers", reason="the train extra is not installed")
 
+import onnx
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
@@ -16,8 +20,9 @@ from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
+from model.bundle import exact_encoder
 from model.codebook import CUE_VALUES, SENTENCE_LABELS
-from model.encoder import OnnxEncoder, encode_texts
+from model.encoder import Encoder, OnnxEncoder, encode_texts
 from model.loyalty import CONDUCT_FEATURES
 from model.segment import tokenize
 from model.types import CaseFeatures
@@ -221,21 +226,27 @@ def test_a_killed_run_goes_on_where_it_was_and_ends_the_same(base, files, run, t
         assert torch.allclose(value, again[name], atol=1e-5), name
 
 
+def exported(network: Network, windows: Sequence[NDArray[np.int64]], folder: Path) -> tuple[Encoder, Encoder]:
+    """The 8-bit encoder and the float one, as a bundle has them."""
+    special = (2, 3, 0)
+    export(network, windows, special, folder)
+    save_file({k: v.half().contiguous() for k, v in network.state_dict().items()}, folder / "weights.safetensors")
+    return OnnxEncoder(folder / "encoder.onnx", special), exact_encoder(folder, special)
+
+
 def test_the_exported_graphs_agree_with_the_network_at_other_shapes(run, tmp_path):
     network = Network(str(run))
     network.load_state_dict(load_file(run / "network.safetensors"))
     network.eval()
-    graph.write(encoder_of(network), tmp_path / "float.onnx", exact=True)
     tokenizer = Tokenizer.from_file(str(run / "tokenizer.json"))
     texts = tokenize(["great day", "the kettle broke . they ignored us", "bad " * 40], tokenizer, 30)
-    export(network, [t.ids[slice(*t.windows[0])] for t in texts], (2, 3, 0), tmp_path / "small.onnx")
-    plain = encode_texts(texts, OnnxEncoder(tmp_path / "float.onnx", (2, 3, 0)))
-    small = encode_texts(texts, OnnxEncoder(tmp_path / "small.onnx", (2, 3, 0)))
+    small, plain = exported(network, [t.ids[slice(*t.windows[0])] for t in texts], tmp_path)
+    small, plain = encode_texts(texts, small), encode_texts(texts, plain)
     for text, a, b in zip(texts, plain, small, strict=True):
         ids = torch.tensor([[2, *text.ids[slice(*text.windows[0])], 3]])
         with torch.no_grad():
             states = network.states(ids, torch.ones_like(ids))[0, 1:-1].numpy()
-        assert np.abs(a[: len(states)] - states).max() < 1e-4
+        assert np.abs(a[: len(states)] - states).max() < 0.01
         cosines = (a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
         assert cosines.min() > 0.97
 
@@ -244,10 +255,9 @@ def test_a_text_has_about_the_same_states_in_any_company(run, tmp_path):
     network = Network(str(run))
     network.load_state_dict(load_file(run / "network.safetensors"))
     windows = [np.asarray(w) for w in ([5, 6, 7], [8, 9], [5] * 20, [11, 12, 13, 14, 15])]
-    export(network, windows, (2, 3, 0), tmp_path / "small.onnx")
-    encoder = OnnxEncoder(tmp_path / "small.onnx", (2, 3, 0))
-    for window, together in zip(windows, encoder.encode(windows), strict=True):
-        assert np.allclose(encoder.encode([window])[0], together, atol=0.02)
+    for encoder, most in zip(exported(network, windows, tmp_path), (0.02, 1e-5), strict=True):
+        for window, together in zip(windows, encoder.encode(windows), strict=True):
+            assert np.allclose(encoder.encode([window])[0], together, atol=most)
 
 
 def test_the_float_network_of_a_bundle_is_the_one_that_was_trained(run, tmp_path):
@@ -276,13 +286,9 @@ def test_a_channel_far_larger_than_the_others_leaves_them_their_bits(run, tmp_pa
     network.eval()
     network.encoder.encoder.layer[0].output.LayerNorm.weight.data[3] = 50.0
     windows = [np.asarray([5, 6, 7]), np.asarray([8, 9, 10, 11])]
-    export(network, windows, (2, 3, 0), tmp_path / "small.onnx")
-    graph.write(encoder_of(network), tmp_path / "float.onnx", exact=True)
-    graph.write(encoder_of(network), tmp_path / "plain.onnx")
-    exact, plain, small = (
-        np.concatenate(OnnxEncoder(tmp_path / f"{name}.onnx", (2, 3, 0)).encode(windows))
-        for name in ("float", "plain", "small")
-    )
+    onnx.save(graph.graph(encoder_of(network)), str(tmp_path / "plain.onnx"))
+    encoders = (*exported(network, windows, tmp_path), OnnxEncoder(tmp_path / "plain.onnx", (2, 3, 0)))
+    small, exact, plain = (np.concatenate(encoder.encode(windows)) for encoder in encoders)
     assert np.abs(small - exact).mean() < np.abs(plain - exact).mean()
 
 

@@ -70,7 +70,7 @@ def tiny_bundle(folder: Path) -> Path:
         network.sentiment.weight.zero_()
     _teach_known(network, words)
     ids = np.asarray([[words.index(w) for w in text.split()] for text, _ in sentences(20, 1)])
-    export(network, list(ids), (2, 3, 0), folder / "encoder.onnx")
+    export(network, list(ids), (2, 3, 0), folder)
     arrays = heads_of(network)
     for kind, features in (("full", FULL_FEATURES), ("conduct", CONDUCT_FEATURES)):
         fit = fake_fit(features)

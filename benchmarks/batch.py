@@ -258,7 +258,7 @@ def differences(left: Sequence[Mapping[str, Any]], right: Sequence[Mapping[str, 
 
 def memory(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Short comments with edits, as many as wanted: memory of all processes, and the cost of a text by their number."""
-    short = [t for t in comments(args.data, 40_000) if 20 <= len(t) <= 120]
+    short = [t for t in comments(args.data, 60_000) if 20 <= len(t) <= 60]
     found: dict[str, Any] = {}
     for size in sorted(args.sizes):
         path = folder / f"{size}.jsonl"

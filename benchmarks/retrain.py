@@ -31,7 +31,7 @@ from training.retrain import Retrained, retrain
 
 SOURCES = ("stackoverflow", "insurance_reviews", "selfdriving")
 SIZES = (50, 200, 1000)
-REST, DEV, TWEETS = 1000, 1500, 3000
+REST, DEV, TWEETS = 1000, 4000, 6000
 FILES = ("train", "dev", "tweeteval_test", "sst3_test")
 POISONED = "stackoverflow"
 POISONS = ("flipped", "flood", "flood_alone", "one_label")

@@ -24,9 +24,9 @@ TOLERANCE: Final = 0.005
 """What macro F1 may fall, or the share of failed behaviours rise, on what the user's data does not speak of."""
 ECE_TOLERANCE: Final = 0.02
 """What the calibration error may rise, beside what it moves by chance."""
-LEAST_AGREEMENT: Final = 0.93
-"""Share of replayed texts that must keep the champion's label. Texts on the edge between two labels change first: a
-head moved to a new source kept 93 to 95 % of them without a loss on development texts."""
+LEAST_AGREEMENT: Final = 0.95
+"""Share of replayed texts that must keep the champion's label. Texts on the edge between two labels change first: with
+95 % of them kept, macro F1 on tweets and development texts moved by less than half a point (docs/log.md)."""
 LEAST_CONDUCT: Final = 0.9
 """F1 of the cues found in replayed texts against those that the champion finds."""
 MOST_NOISE: Final = 0.2

@@ -10,9 +10,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
+from tokenizers import Tokenizer
 
 from model.bundle import Bundle
 from model.codebook import SENTIMENT
+from model.drift import NEVER
 from model.encoder import Encoder, encode_texts
 from model.reading.table import read_table
 from model.segment import TokenizedText, tokenize
@@ -24,7 +26,9 @@ from training.run import Run
 FOLDS: Final = 4
 REPLAYED: Final = 3000
 WATCHED: Final = 800
-"""Replayed texts that are learnt, and those that are left out to compare champion and challenger on."""
+"""Texts of our own that are replayed, and those that are left out to compare champion and challenger on."""
+EXCHANGED: Final = 0.5
+"""Share of the tokens of a replayed text that its varied copy has others for."""
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -111,16 +115,43 @@ def text_hash(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def varied(texts: Sequence[str], tokenizer: Tokenizer, rarity: NDArray[np.uint8] | None, seed: int) -> list[str]:
+    """Copies of texts with half of the tokens exchanged for others, drawn as often as the training texts have them.
+
+    They say nothing, but what the champion makes of them holds its skills on words that our own texts don't have:
+    a model can be copied through nonsense (Krishna et al. 2020, Thieves on Sesame Street). rarity: as in
+    model.drift.Reference; None draws tokens as often as these texts have them. Copies without tokens are left out.
+    """
+    encodings = tokenizer.encode_batch(list(texts), add_special_tokens=False)
+    share = np.zeros(tokenizer.get_vocab_size())
+    if rarity is not None:
+        share = np.where(rarity < NEVER, 2.0 ** (-rarity / 8.0), 0.0)
+    else:
+        np.add.at(share, np.concatenate([np.asarray(e.ids, dtype=np.int64) for e in encodings]), 1.0)
+    below = np.cumsum(share / share.sum())
+    rng = np.random.default_rng(seed)
+    copies = []
+    for encoding in encodings:
+        drawn = np.minimum(np.searchsorted(below, rng.random(len(encoding.ids))), len(below) - 1)
+        exchanged = rng.random(len(drawn)) < EXCHANGED
+        copies.append(tokenizer.decode(np.where(exchanged, drawn, encoding.ids).tolist()))
+    return [copy for copy in copies if copy.strip()]
+
+
 def material_of(
     run: Run,
     bundle: Bundle,
+    rarity: NDArray[np.uint8] | None,
     usable: Sequence[Labelled],
     replay: Path | None,
     folder: Path,
     seed: int,
     cache: Path,
 ) -> Material:
-    """Reads all of it with the champion. replay: the user's texts; folder: those that ship; cache: of vectors."""
+    """Reads all of it with the champion.
+
+    rarity: of the champion's training texts, see varied. replay: the user's texts; folder: those that ship; cache: of vectors.
+    """
     # In the order of a hash, so that the same examples from other files are the same run.
     usable = sorted(usable, key=lambda e: text_hash(same_text(e.text)))
     head = tune.scaled(bundle.sentiment)
@@ -134,6 +165,8 @@ def material_of(
     )
     rows = rows[: REPLAYED + WATCHED - len(given) // 2]
     texts = [*(r["text"] for r in rows), *given]
+    # Not of the run's seed: the vectors are remembered from run to run.
+    texts += varied(texts, bundle.tokenizer, rarity, 7)
     run.tell("encoding the replayed texts", 0.04)
     replayed = _read(bundle, head, texts, cache)
     watched = np.asarray([int(text_hash(f"watch {t}")[:8], 16) % (REPLAYED + WATCHED) < WATCHED for t in texts])

@@ -15,6 +15,7 @@ from typing import Any, Final
 import torch
 
 from model.bundle import Bundle, bundle_digest, file_digest, load_bundle, manifest
+from model.drift import load_reference
 from model.reading.table import read_table
 from model.scorer import Scorer
 from model.segment import tokenize
@@ -22,7 +23,16 @@ from model.types import CaseFeatures, InputError
 from training import cues, gate, loyalty, loyalty_gate, tune, vignettes
 from training.gate import Check, Decision
 from training.labels import LISTED, Examples, Rows, Task, read_examples
-from training.material import REPLAYED, folds, labelled_texts, material_of, own_texts, text_hash, usable_examples
+from training.material import (
+    EXCHANGED,
+    REPLAYED,
+    folds,
+    labelled_texts,
+    material_of,
+    own_texts,
+    text_hash,
+    usable_examples,
+)
 from training.outcomes import join
 from training.retrain_sentiment import challenger
 from training.rewrite import loyalty_arrays, rewritten
@@ -94,7 +104,7 @@ def retrain(
         "seed": seed,
         "replay": file_digest(replay) if replay else None,
         # What an older version left half done is not gone on with.
-        "recipe": repr((tune.PULLS, tune.MIXTURES, tune.Recipe())),
+        "recipe": repr((tune.PULLS, tune.MIXTURES, tune.Recipe(), EXCHANGED)),
     }
     run = Run(out, key, budget, progress)
     bundle = load_bundle(champion)
@@ -114,8 +124,8 @@ def retrain(
     }
     if not all(c.passed for c in checks):
         return _finished(run, None, Decision(tuple(checks)), report)
-    cache = cache or out / "cache"
-    material = material_of(run, bundle, usable, replay, texts, seed, cache)
+    cache, reference = cache or out / "cache", load_reference(champion)
+    material = material_of(run, bundle, reference.rarity if reference else None, usable, replay, texts, seed, cache)
     folder, compared = challenger(run, champion, material, checked, report, cache)
     checks += compared
     return _finished(run, folder, Decision(tuple(checks), _forced(checks, force)), report)

@@ -28,7 +28,7 @@ Special = tuple[int, int, int]
 
 PULLS = (30.0, 10.0, 3.0)
 """How strongly a head is pulled to the champion's, relative to the size of the features; the strongest first."""
-MIXTURES = (1.0, 0.7, 0.4)
+MIXTURES = (1.0, 0.7, 0.5, 0.3)
 """Shares of the challenger in the mean of its weights and the champion's."""
 CHECKPOINT_SECONDS = 30
 
@@ -48,7 +48,7 @@ class Recipe:
     rate: float = 5e-5
     head_rate: float = 2e-4
     decay: float = 0.9
-    replay: float = 0.5
+    replay: float = 1.5
     keep: float = 5.0
     smoothing: float = 0.05
     tokens: int = 700

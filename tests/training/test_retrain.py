@@ -13,12 +13,13 @@ pytest.importorskip("torch", reason="the train extra is not installed")
 pytest.importorskip("transformers", reason="the train extra is not installed")
 
 from model.bundle import bundle_digest, load_bundle, manifest
+from model.drift import NEVER
 from model.scorer import Scorer
 from model.types import InputError
 from tests.training.tiny import sentences, tiny_bundle, tiny_texts
 from training import tune
 from training.labels import Rows
-from training.material import FOLDS, folds
+from training.material import EXCHANGED, FOLDS, folds, varied
 from training.retrain import retrain
 
 ROOT = Path(__file__).parents[2]
@@ -217,3 +218,26 @@ def test_a_kill_at_any_moment_leaves_the_champion_whole_and_the_run_goes_on(cham
     again = json.loads((tmp_path / "killed/report.json").read_text())
     assert again["challenger"] == whole["challenger"]
     assert again["decision"]["promote"] == whole["decision"]["promote"]
+
+
+def test_varied_copies_exchange_about_half_of_the_tokens_for_others_of_the_training_texts(champion):
+    tokenizer = load_bundle(champion).tokenizer
+    texts = [t for t, _ in sentences(300, 1)]
+    copies = varied(texts, tokenizer, None, 7)
+    assert copies == varied(texts, tokenizer, None, 7) != varied(texts, tokenizer, None, 8)
+    pairs = [(a.split(), b.split()) for a, b in zip(texts, copies, strict=True)]
+    assert all(len(a) == len(b) for a, b in pairs)
+    changed = np.mean([x != y for a, b in pairs for x, y in zip(a, b, strict=True)])
+    # Some tokens are exchanged for themselves.
+    assert 0.7 * EXCHANGED < changed <= 1.1 * EXCHANGED
+    assert {w for _, b in pairs for w in b} <= {w for a, _ in pairs for w in a}
+
+
+def test_varied_copies_draw_what_the_training_texts_had(champion):
+    tokenizer = load_bundle(champion).tokenizer
+    drawn = tokenizer.token_to_id("great")
+    rarity = np.full(tokenizer.get_vocab_size(), NEVER, dtype=np.uint8)
+    rarity[drawn] = 0
+    (copy,) = varied([" ".join(["awful"] * 200)], tokenizer, rarity, 7)
+    assert set(copy.split()) == {"awful", "great"}
+    assert abs(copy.split().count("great") / 200 - EXCHANGED) < 0.15

@@ -150,7 +150,8 @@ def material_of(
 ) -> Material:
     """Reads all of it with the champion.
 
-    rarity: of the champion's training texts, see varied. replay: the user's texts; folder: those that ship; cache: of vectors.
+    rarity: of the champion's training texts, see varied. replay: the user's texts; folder: those that ship; cache: of
+    vectors.
     """
     # In the order of a hash, so that the same examples from other files are the same run.
     usable = sorted(usable, key=lambda e: text_hash(same_text(e.text)))

@@ -82,7 +82,7 @@ def test_the_image_is_small_runs_as_nobody_special_and_tells_nothing_of_this_mac
 
 def test_moves_as_one_file_and_serves_by_its_tag(bento, tmp_path):
     home, tag = bento
-    file = tmp_path / "amends.bento"
+    file = tmp_path / "amends.tar"
     bentoml(home, "export", tag, str(file))
     other = tmp_path / "other"
     bentoml(other, "import", str(file))

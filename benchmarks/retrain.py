@@ -6,7 +6,8 @@ DATA holds train.parquet, dev.parquet, tweeteval_test.parquet and sst3_test.parq
 trained without the sources of SOURCES. 50, 200 and 1,000 texts of each source are learnt; the challenger, whether the
 gate let it through or not, is measured on up to 1,000 other texts of the source, on development texts of the other
 sources and on the public tests. Writes retrain.json beside this file and docs/plots/retrain.svg. What is done stays
-in DIR: the same command goes on where it was stopped.
+in DIR: the same command goes on where it was stopped. --only does some runs again, such as stackoverflow-200, and leaves
+the others in retrain.json as they are.
 """
 
 import argparse
@@ -139,16 +140,20 @@ def entry(done: Retrained, figures: Row) -> Row:
     }
 
 
-def results(base: Path, sets: dict[str, list[Row]], work: Path) -> Iterator[tuple[str, str, Row]]:
-    """(part, case, entry) of every run."""
+def results(base: Path, sets: dict[str, list[Row]], work: Path, only: Sequence[str]) -> Iterator[tuple[str, str, Row]]:
+    """(part, case, entry) of every run, or of those that are named in `only`."""
     elsewhere = ("dev", "tweeteval_test", "sst3_test")
     cache = work / "cache"
     cache.mkdir(parents=True, exist_ok=True)
     for size in SIZES:
         for source in SOURCES:
+            if only and f"{source}-{size}" not in only:
+                continue
             done = run(base, f"{source}-{size}", sets[f"learn {source}"][:size], work)
             yield f"{source}", f"{size}", entry(done, measured(base, done.folder, (source, *elsewhere), sets, cache))
     for poison in POISONS:
+        if only and f"poison-{poison}" not in only:
+            continue
         done = run(base, f"poison-{poison}", poisoned(sets[f"learn {POISONED}"], poison), work)
         # A refused challenger answers nobody: what it would have done is told all the same.
         yield "poisoned", poison, entry(done, measured(base, done.folder, (POISONED, *elsewhere), sets, cache))
@@ -194,15 +199,17 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--base", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--only", nargs="+", default=[])
     a = parser.parse_args()
     sets = tables(a.data)
-    found: Row = {
+    target = Path(__file__).with_suffix(".json")
+    found: Row = json.loads(target.read_text(encoding="utf-8")) if a.only else {}
+    found |= {
         "base": load_bundle(a.base).info.digest,
         "data": {name: file_digest(a.data / f"{name}.parquet") for name in FILES},
         "machine": {"processor": platform.machine(), "threads": 1},
     }
-    target = Path(__file__).with_suffix(".json")
-    for part, case, kept in results(a.base, sets, a.work):
+    for part, case, kept in results(a.base, sets, a.work, a.only):
         found.setdefault(part, {})[case] = kept
         target.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         plot(found, PLOT)

@@ -8,7 +8,7 @@ is a mean of the champion's weights and the new ones, as near to the new ones as
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -42,6 +42,8 @@ PAYS: Final = 0.01
 """Share of the log loss that the encoder must take off what the head alone leaves."""
 HOPELESS: Final = 1.02
 """Log loss relative to the head's on one fold from which the others are not tried."""
+OLD_SKILLS: Final = ("acceptance", "behaviour", "agreement", "conduct")
+"""Checks of the gate that a smaller step may pass where a larger one fails."""
 START: Final = 3.0
 """Pull of the head that the encoder's lesson starts with: it moves on with the encoder."""
 
@@ -78,25 +80,56 @@ def challenger(
     run.tell("fitting the head", 0.15)
     heads = _head_way(run, m)
     report["head"] = _way_figures(heads, m, "by_pull")
-    chosen = _chosen(m, heads)
+    chosen = next(_kept(m, heads), None)
     report["head"]["pull"] = chosen.key if chosen else None
+    attempts: list[Chosen] = [chosen] if chosen else []
     halves = _halves(champion, m)
     if halves is not None:
         rival = chosen.logits if chosen else m.head.logits(m.user.vectors)
         found = _encoder_way(run, m, halves, rival, report)
         run.tell("mixing with the champion", 0.72)
-        kept = _chosen(m, found[0], halves, found[1]) if found else None
+        kept = list(_kept(m, found[0], halves, found[1])) if found else []
         if found and not kept:
             report["encoder"]["why"] += ", but no share of it leaves the old skills as they are"
-        chosen = kept or chosen
+        attempts = [*kept, *attempts]
     # Where nothing leaves the old skills as they are, the smallest step is shown to the gate, which will say so.
-    chosen = chosen or _candidate(m, heads, max(heads.logits))
-    moved = chosen.network is not None
-    report["mixing"] = {"encoder_moved": moved, "share": chosen.key if moved else None}
-    run.tell("writing the bundle", 0.78)
-    folder = _bundle_of(run, champion, m, chosen, report)
-    run.tell("comparing", 0.85)
-    return folder, _gate(run, folder, m, heads, chosen, checked, report, cache)
+    attempts = attempts or [_candidate(m, heads, max(heads.logits))]
+
+    def show(chosen: Chosen, tried: Sequence[dict[str, Any]]) -> tuple[Path, list[Check]]:
+        moved = chosen.network is not None
+        report["mixing"] = {"encoder_moved": moved, "share": chosen.key if moved else None, "tried": [*tried]}
+        run.tell("writing the bundle", 0.78)
+        folder = _bundle_of(run, champion, m, chosen, report)
+        run.tell("comparing", 0.85)
+        return folder, _gate(run, folder, m, heads, chosen, checked, report, cache)
+
+    return first_harmless(attempts, (*OLD_SKILLS, *checked), show)
+
+
+def first_harmless(
+    attempts: Sequence["Chosen"],
+    skills: Sequence[str],
+    show: Callable[["Chosen", Sequence[dict[str, Any]]], tuple[Path, list[Check]]],
+) -> tuple[Path, list[Check]]:
+    """What `show` makes of the first attempt that passes the checks of old skills, else of the last that was shown.
+
+    attempts: at least one. skills: names of those checks. show: makes the bundle of an attempt and compares it, told
+    what was tried before. After a share that fails only smaller ones are tried, and the head alone.
+    """
+    tried: list[dict[str, Any]] = []
+    shown: tuple[Path, list[Check]] | None = None
+    for chosen in attempts:
+        share = chosen.key if chosen.network is not None else None
+        if tried and share is not None and share >= tried[-1]["share"]:
+            continue
+        shown = show(chosen, tried)
+        failed = [check.name for check in shown[1] if not check.passed and check.name in skills]
+        if not failed or share is None:
+            break
+        tried.append({"share": share, "failed": failed})
+    if shown is None:
+        raise ValueError("no attempts")
+    return shown
 
 
 # ----------------------------------------------------------------------------------------------------------------- head
@@ -289,11 +322,11 @@ class Chosen:
         return softmax(self.logits / self.head.temperature).astype(np.float64)
 
 
-def _chosen(m: Material, way: Way, halves: tune.Halves | None = None, weights: Arrays | None = None) -> Chosen | None:
-    """What is best on the user's examples among what leaves the old skills as they are."""
+def _kept(m: Material, way: Way, halves: tune.Halves | None = None, weights: Arrays | None = None) -> Iterator[Chosen]:
+    """What leaves the old skills as they are, the best on the user's examples first."""
     before = _watch_logits(m, m.head, halves, halves.champion if halves else None)
     candidates = (_candidate(m, way, key, halves, weights) for key in way.losses(m.user.targets))
-    return next((c for c in candidates if _keeps(m, before, (c.acceptance, c.watch))), None)
+    return (c for c in candidates if _keeps(m, before, (c.acceptance, c.watch)))
 
 
 def _candidate(
@@ -343,7 +376,9 @@ def _bundle_of(run: Run, champion: Path, m: Material, chosen: Chosen, report: di
     """Writes the challenger's bundle, whole or not at all."""
     final, fresh = run.folder / "bundle", run.folder / "bundle.new"
     if (final / "bundle.json").is_file():
-        return final
+        record = json.loads((final / "training.json").read_text(encoding="utf-8"))
+        if record["retrain"]["mixing"] == report["mixing"]:
+            return final
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir()
     meta = manifest(champion)

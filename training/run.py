@@ -48,6 +48,7 @@ class Run:
         state["finished"] = False
         self._state = state
         self._budget = budget
+        self._share = 0.0
         self._began = time.monotonic() - float(state["spent"])
         self._save()
 
@@ -62,8 +63,9 @@ class Run:
         return self._budget - self.spent - RESERVE
 
     def tell(self, words: str, share: float) -> None:
-        """Says what is being done, and how much of the run is behind it, in [0, 1]."""
-        self._progress(words, share)
+        """Says what is being done, and how much of the run is behind it, in [0, 1], never less than before."""
+        self._share = max(self._share, share)
+        self._progress(words, self._share)
         # After a kill the budget must not begin anew.
         if self.spent - self._state["spent"] > SAVE_SECONDS:
             self._save()

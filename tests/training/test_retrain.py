@@ -18,9 +18,11 @@ from model.scorer import Scorer
 from model.types import InputError
 from tests.training.tiny import sentences, tiny_bundle, tiny_texts
 from training import tune
+from training.gate import Check
 from training.labels import Rows
 from training.material import EXCHANGED, FOLDS, folds, varied
 from training.retrain import retrain
+from training.retrain_sentiment import OLD_SKILLS, Chosen, first_harmless
 
 ROOT = Path(__file__).parents[2]
 
@@ -218,6 +220,36 @@ def test_a_kill_at_any_moment_leaves_the_champion_whole_and_the_run_goes_on(cham
     again = json.loads((tmp_path / "killed/report.json").read_text())
     assert again["challenger"] == whole["challenger"]
     assert again["decision"]["promote"] == whole["decision"]["promote"]
+
+
+def attempt(key, *, moved=True):
+    return Chosen(key, None, object() if moved else None, np.zeros(0), np.zeros(0), np.zeros(0), np.zeros(0))
+
+
+@pytest.mark.parametrize(
+    ("harmless", "shown", "tried"),
+    [
+        ([1.0], [1.0], []),
+        ([0.5, 0.3], [1.0, 0.5], [1.0]),
+        ([3.0], [1.0, 0.5, 0.3, 3.0], [1.0, 0.5, 0.3]),
+        ([], [1.0, 0.5, 0.3, 3.0], [1.0, 0.5, 0.3]),
+    ],
+)
+def test_after_a_share_that_costs_old_skills_smaller_ones_are_tried_and_at_last_the_head(harmless, shown, tried):
+    # By their gain on the user's examples; the larger share after .5 could only cost more.
+    attempts = [attempt(1.0), attempt(0.5), attempt(0.7), attempt(0.3), attempt(3.0, moved=False)]
+    seen, told = [], []
+
+    def show(chosen, before):
+        seen.append(chosen.key)
+        told[:] = [t["share"] for t in before]
+        checks = [Check("conduct", chosen.key in harmless, ""), Check("better on your examples", False, "")]
+        return Path(f"{chosen.key}"), checks
+
+    folder, checks = first_harmless(attempts, OLD_SKILLS, show)
+    assert (seen, told) == (shown, tried)
+    assert folder == Path(f"{shown[-1]}")
+    assert checks[0].passed is (shown[-1] in harmless)
 
 
 def test_varied_copies_exchange_about_half_of_the_tokens_for_others_of_the_training_texts(champion):

@@ -6,8 +6,8 @@ DATA holds train.parquet, dev.parquet, tweeteval_test.parquet and sst3_test.parq
 trained without the sources of SOURCES. 50, 200 and 1,000 texts of each source are learnt; the challenger, whether the
 gate let it through or not, is measured on up to 1,000 other texts of the source, on development texts of the other
 sources and on the public tests. Writes retrain.json beside this file and docs/plots/retrain.svg. What is done stays
-in DIR: the same command goes on where it was stopped. --only does some runs again, such as stackoverflow-200, and leaves
-the others in retrain.json as they are.
+in DIR: the same command goes on where it was stopped. --only does some runs again, such as stackoverflow-200, and
+leaves the others in retrain.json as they are.
 """
 
 import argparse

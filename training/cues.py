@@ -397,11 +397,14 @@ def trusted(claims: Sequence[Claim], before: Floats, after: Floats) -> Check:
     return clean(surely & np.where(told, after < 0.5, after > 0.5))
 
 
-def agreement(old: Scorer, new: Scorer, texts: Sequence[str]) -> float:
-    """F1 of the cues that `new` finds against those of `old`, by text; 1 where neither finds any."""
+def agreement(old: Scorer, new: Scorer, texts: Sequence[str]) -> tuple[float, int]:
+    """F1 of the cues that `new` finds against those of `old`, by text, and how many both find together.
+
+    The F1 is 1 where neither finds any.
+    """
     hits = found = 0
     for a, b in zip(old.conduct(texts), new.conduct(texts), strict=True):
         x, y = ({(c.cue, c.value, c.state) for c in reading.cues} for reading in (a, b))
         hits += 2 * len(x & y)
         found += len(x) + len(y)
-    return hits / found if found else 1.0
+    return (hits / found if found else 1.0), found

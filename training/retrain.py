@@ -218,7 +218,7 @@ def _conduct(
     )
     run.tell("comparing", 0.85)
     old, new = Scorer(bundle), Scorer.load(folder)
-    agreed = cues.agreement(old, new, watch)
+    agreed, _ = cues.agreement(old, new, watch)
     one, other = (float(vignettes.as_texts(s.bundle.loyalty.conduct, _reader(s))["tau"]) for s in (old, new))
     checks = [
         first,

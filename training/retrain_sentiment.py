@@ -500,8 +500,9 @@ def _gate(
     if chosen.network is not None:
         run.tell("comparing conduct and speed", 0.97)
         texts = [*m.watch.raw[:200], *m.user.raw[:200]]
-        agreed = cues.agreement(old, new, texts)
-        checks.append(gate.at_least("conduct", "F1 of cues against the champion's", agreed, gate.LEAST_CONDUCT))
+        agreed, found = cues.agreement(old, new, texts)
+        if found >= gate.FEWEST_CUES:
+            checks.append(gate.at_least("conduct", "F1 of cues against the champion's", agreed, gate.LEAST_CONDUCT))
         checks.append(_speed(m.bundle, new.bundle, texts))
     return checks
 

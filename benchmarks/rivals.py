@@ -105,6 +105,7 @@ def amends() -> Score:
     from model.scorer import Scorer
 
     scorer = Scorer.load()
+    scorer.open_exact()
     return lambda texts, batch: [s.label if s else "" for s in scorer.sentiment(texts)]
 
 
@@ -169,7 +170,6 @@ def export(folder: Path) -> tuple[Path, Path]:
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from safetensors.torch import load_file
 
-    from training.export import export_float
     from training.network import Network
 
     whole, small = folder / "float.onnx", folder / "8bit.onnx"
@@ -179,7 +179,7 @@ def export(folder: Path) -> tuple[Path, Path]:
     network = Network(str(RELEASED))
     weights = {name: value.float() for name, value in load_file(RELEASED / "weights.safetensors").items()}
     network.load_state_dict(weights)
-    export_float(network.eval(), whole)
+    _export_float(network.eval(), whole)
     # Shapes noted by the exporter contradict the rewritten nodes and make the quantiser fail.
     graph = onnx.load(str(whole))
     del graph.graph.value_info[:]
@@ -188,6 +188,33 @@ def export(folder: Path) -> tuple[Path, Path]:
     small.with_suffix(".part").rename(small)
     (folder / "stripped.onnx").unlink()
     return whole, small
+
+
+def _export_float(network: Any, path: Path) -> None:
+    """The encoder as PyTorch's exporter writes it: ids and mask (batch, tokens) -> states (batch, tokens, width)."""
+    import torch
+
+    class States(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> Any:
+            return self.network.states(ids, mask)
+
+    ids = torch.randint(1000, 2000, (2, 9))
+    shape = {0: torch.export.Dim("batch", max=4096), 1: torch.export.Dim("tokens", max=512)}
+    torch.onnx.export(
+        States().eval(),
+        (ids, torch.ones_like(ids)),
+        str(path),
+        dynamo=True,
+        input_names=["input_ids", "attention_mask"],
+        output_names=["states"],
+        dynamic_shapes={"ids": shape, "mask": shape},
+        external_data=False,
+        verbose=False,
+    )
 
 
 def vader() -> Score:

@@ -1,6 +1,7 @@
 """Turns windows of token ids into token states. The engines and, in tests, a hand-written fake share one protocol."""
 
 import ctypes
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from threading import Lock
@@ -80,7 +81,8 @@ def _given(weights: Path) -> dict[str, Any]:
 
 def _trim() -> None:
     """Hands back to the system what the runtime freed as it opened a graph: glibc keeps it, more than is in use."""
-    if hasattr(library := ctypes.CDLL(None), "malloc_trim"):
+    # Elsewhere there is no such function, and no library without a name.
+    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "malloc_trim"):
         library.malloc_trim(0)
 
 

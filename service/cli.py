@@ -87,8 +87,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _score_options(options: argparse.ArgumentParser) -> None:
     options.add_argument("files", nargs="+", metavar="FILE", help="page, text or export; - for standard input")
-    options.add_argument("--brand", metavar="NAME", help="the company that the thread is about")
-    options.add_argument("--format", choices=FORMATS, default="auto", help="what the files are (default: found out)")
+    _reading_options(options)
     options.add_argument(
         "--as-of", metavar="TIME", help="leave out what was written later, such as 2024-05-01 or 2024-05-01T12:30Z"
     )
@@ -102,8 +101,7 @@ def _trace_options(options: argparse.ArgumentParser) -> None:
     options.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="folder for trace.json (docs/trace.md) and trace.html"
     )
-    options.add_argument("--brand", metavar="NAME", help="the company that all threads are about")
-    options.add_argument("--format", choices=FORMATS, default="auto", help="what the files are (default: found out)")
+    _reading_options(options)
     _bundle_options(options)
 
 
@@ -123,10 +121,18 @@ def _advise_options(options: argparse.ArgumentParser) -> None:
 
 
 def _one_file_options(options: argparse.ArgumentParser) -> None:
-    options.add_argument("--brand", metavar="NAME", help="the company that the thread is about")
-    options.add_argument("--format", choices=FORMATS, default="auto", help="what the file is (default: found out)")
+    _reading_options(options)
     options.add_argument("--json", action="store_true", help="print JSON (docs/what-if.md) instead of text")
     _bundle_options(options)
+
+
+def _reading_options(options: argparse.ArgumentParser) -> None:
+    options.add_argument("--brand", metavar="NAME", help="the company that the threads are about")
+    options.add_argument("--format", choices=FORMATS, default="auto", help="what the files are (default: found out)")
+    options.add_argument(
+        "--field", action="append", type=_field, metavar="NAME=COLUMN", default=[],
+        help="a column of a table and what it is (docs/reading.md), such as text=body; may be repeated",
+    )  # fmt: skip
 
 
 def _read_options(options: argparse.ArgumentParser) -> None:
@@ -134,12 +140,7 @@ def _read_options(options: argparse.ArgumentParser) -> None:
     options.add_argument(
         "--out", type=Path, metavar="OUT.jsonl", help="where the threads go (default: standard output)"
     )
-    options.add_argument("--brand", metavar="NAME", help="the company that the threads are about")
-    options.add_argument("--format", choices=FORMATS, default="auto", help="what the files are (default: found out)")
-    options.add_argument(
-        "--field", action="append", type=_field, metavar="NAME=COLUMN", default=[],
-        help="a column of a table and what it is (docs/reading.md), such as text=body; may be repeated",
-    )  # fmt: skip
+    _reading_options(options)
 
 
 def _predict_options(options: argparse.ArgumentParser) -> None:
@@ -172,12 +173,7 @@ def _batch_options(options: argparse.ArgumentParser) -> None:
     options.add_argument(
         "--shard-texts", type=_positive, metavar="N", help="texts of a shard (default: 2000; GPU 20000)"
     )
-    options.add_argument("--brand", metavar="NAME", help="the company that all threads are about")
-    options.add_argument("--format", choices=FORMATS, default="auto", help="what the files are (default: found out)")
-    options.add_argument(
-        "--field", action="append", type=_field, metavar="NAME=COLUMN", default=[],
-        help="a column of a table and what it is (docs/reading.md), such as text=body; may be repeated",
-    )  # fmt: skip
+    _reading_options(options)
     options.add_argument("--bundle", type=Path, metavar="FOLDER", help=BUNDLE_HELP)
 
 
@@ -371,7 +367,7 @@ def _score(args: argparse.Namespace, load: Load) -> int:
     failed = False
     for name in args.files:
         try:
-            found = _threads(name, args.format, args.brand)
+            found = _threads(name, args)
             threads += [as_of(thread, moment) for thread in found] if moment else found
         except (InputError, OSError, UnicodeError) as error:
             failed = True
@@ -396,7 +392,7 @@ def _what_if(args: argparse.Namespace, load: Load) -> int:
     from service.what_if import what_if_text, what_if_threads
 
     changes = parse_changes(args.set)
-    threads = _threads(args.file, args.format, args.brand)
+    threads = _threads(args.file, args)
     found = what_if_threads(load(args.bundle, threads=args.threads), threads, changes, args.author)
     _print_json(found) if args.json else print(what_if_text(found, _width()), end="")
     return 0
@@ -405,7 +401,7 @@ def _what_if(args: argparse.Namespace, load: Load) -> int:
 def _advise(args: argparse.Namespace, load: Load) -> int:
     from service.what_if import advice_text, advise_threads
 
-    threads = _threads(args.file, args.format, args.brand)
+    threads = _threads(args.file, args)
     found = advise_threads(load(args.bundle, threads=args.threads), threads)
     _print_json(found) if args.json else print(advice_text(found, _width()), end="")
     return 0
@@ -426,12 +422,15 @@ def _read(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _threads(name: str, kind: str, brand: str | None) -> list[Thread]:
+def _threads(name: str, args: argparse.Namespace) -> list[Thread]:
+    """The threads of a file, or of standard input ("-"), read with the options of _reading_options."""
     from model.read import read, read_file
 
+    fields = dict(args.field)
     if name == "-":
-        return read(sys.stdin.buffer.read(), format=kind, name="standard input", brand=brand)
-    return read_file(Path(name), format=kind, brand=brand)
+        content = sys.stdin.buffer.read()
+        return read(content, format=args.format, name="standard input", brand=args.brand, fields=fields or None)
+    return read_file(Path(name), format=args.format, brand=args.brand, fields=fields or None)
 
 
 def _print_text(report: Report, *, first: bool) -> None:
@@ -467,6 +466,7 @@ def _trace(args: argparse.Namespace, load: Load) -> int:
         args.out,
         kind=args.format,
         brand=args.brand,
+        fields=dict(args.field),
         load=lambda: load(args.bundle, threads=args.threads),
         complain=lambda error, name: _say(error_line(error, name)),
     )

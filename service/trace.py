@@ -3,7 +3,7 @@
 import glob
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -42,13 +42,14 @@ def trace_files(
     *,
     kind: str,
     brand: str | None,
+    fields: Mapping[str, str] | None = None,
     load: Callable[[], "Scorer"],
     complain: Callable[[Exception, str], None],
 ) -> Done | None:
     """Traces the threads of files, folders and globs into the folder out; None where nothing could be read.
 
-    kind: a format of model.read. load: opens the model, only when there is something to score. complain: told of each
-    file that can't be read; the others go on. Raises InputError where out can't be a folder.
+    kind, fields: format and columns as in model.read. load: opens the model, only when there is something to score.
+    complain: told of each file that can't be read; the others go on. Raises InputError where out can't be a folder.
     """
     _make_folder(out)
     reports: list[Report] = []
@@ -58,7 +59,7 @@ def trace_files(
     for name in names:
         for path in _files(name):
             try:
-                threads = read_file(path, format=kind, brand=brand)
+                threads = read_file(path, format=kind, brand=brand, fields=fields or None)
                 links = [_anchors(path, t) if len(threads) == 1 else [] for t in threads]
             except (InputError, OSError, UnicodeError) as error:
                 failed = True

@@ -22,6 +22,7 @@ FIELDS: Final = (
     "text", "thread", "id", "parent", "author", "author_url", "time", "votes", "kind", "title", "url", "brand",
 )  # fmt: skip
 """What a column may be used as; "thread" makes rows with the same value one thread."""
+OR_NAMED: Final = ", or its name among the fields (text=NAME)"
 _BATCH: Final = 500
 _CHUNK: Final = 1 << 18
 
@@ -57,7 +58,7 @@ class Rows:
                     code="missing_column",
                     field=column,
                     got=f"the columns {', '.join(columns)[:500]}",
-                    expected=f"a column {column!r}",
+                    expected=f"a column {column!r}{OR_NAMED if column == 'text' else ''}",
                 )
 
     def single(self, row: Mapping[str, Any], index: int, where: str) -> Thread:

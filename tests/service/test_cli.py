@@ -136,6 +136,18 @@ def test_rows_of_one_file_are_compared(tmp_path: Path, capsys: pytest.CaptureFix
     assert copies(json.loads(capsys.readouterr().out)["reports"]) == [[], ["copy:exact:a/a"]]
 
 
+@pytest.mark.parametrize("command", [["score"], ["advise"], ["what-if", "--set", "apology=given"]])
+def test_columns_of_a_table_can_have_other_names(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("who,body\nAnn,The kettle leaked and nobody answered.\n", encoding="utf-8")
+    assert main([*command, str(path), "--json"], load=load) == 1
+    assert "no column 'text'" in capsys.readouterr().err
+    assert main([*command, str(path), "--json", "--field", "text=body", "--field", "author=who"], load=load) == 0
+    assert "Ann" in capsys.readouterr().out
+
+
 def test_too_many_texts_are_scored_one_by_one(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     threads = [*read_file(page), *read_file(page)]
     assert copies([r.to_dict() for r in compared(fake_scorer(), threads, most=5)]) == [[], []]

@@ -61,6 +61,7 @@ from service.schemas import (
 )
 from service.serve import check_bundle, opened_store, prepare_store
 from service.settings import Settings
+from service.together import Call, Together
 from service.uploads import threads_of_file
 from service.views import caller_of
 from service.what_if_http import advise_answer, thread_of_text, what_if_answer
@@ -104,6 +105,7 @@ class Amends:
         self.store = opened_store(self.settings)
         self._cores = Cores(self.settings.scoring_threads)
         self._threads = ThreadPoolExecutor(self.settings.scoring_threads, thread_name_prefix="score")
+        self._together = Together(self.settings.scoring_threads)
         # They wait for the database far more than they work.
         self._store_threads = ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="store")
         self.retrains = self.load_retrains(self.settings)
@@ -172,7 +174,17 @@ class Amends:
 
         Gives a result per text, in order. A text that can't be scored gets an error in its place.
         """
-        return await self._in_thread(lambda gone, scorer: self._sentiment(request, gone, scorer))
+        calls: list[Call] = []
+
+        def wait(gone: Event, scorer: Scorer) -> None:
+            call = Call(scorer, [text for i, text in enumerate(request.texts) if not _unscorable(i, text, None)], gone)
+            if call.small:
+                calls.append(call)
+                self._together.add(call)
+
+        if request.targets or self.settings.mask_personal_data:
+            return await self._in_thread(lambda gone, scorer: self._sentiment(request, gone, scorer))
+        return await self._in_thread(lambda gone, scorer: self._sentiment(request, gone, scorer, *calls), wait)
 
     @bentoml.api(route="/v1/read")  # type: ignore[untyped-decorator]
     async def read(self, request: ReadRequest, /) -> ReadResponse:
@@ -277,8 +289,12 @@ class Amends:
         """
         return self._opened.about
 
-    async def _in_thread(self, work: Callable[[Event, Scorer], T]) -> T:
+    async def _in_thread(
+        self, work: Callable[[Event, Scorer], T], wait: Callable[[Event, Scorer], None] = lambda *_: None
+    ) -> T:
         """Runs work(gone, scorer) in a scoring thread; `gone` is set once nobody waits for the result any more.
+
+        wait(gone, scorer): called before the work waits for a thread.
 
         The scorer is that of this moment: a request that is in hand while the champion changes ends as it began.
 
@@ -296,6 +312,7 @@ class Amends:
 
         with self._cores.wanted():
             try:
+                wait(gone, scorer)
                 return await asyncio.get_running_loop().run_in_executor(self._threads, context.run, on_a_core)
             finally:
                 gone.set()
@@ -461,18 +478,20 @@ class Amends:
         problem = to_api_error(error).problem
         return masked(problem) if self.settings.mask_personal_data else problem
 
-    def _sentiment(self, request: SentimentRequest, gone: Event, scorer: Scorer) -> SentimentResponse:
+    def _sentiment(
+        self, request: SentimentRequest, gone: Event, scorer: Scorer, call: Call | None = None
+    ) -> SentimentResponse:
+        """call: the texts that can be scored, where they wait to be scored together with those of other requests."""
         texts, targets = request.texts, request.targets or [None] * len(request.texts)
         results = [_unscorable(i, *pair) for i, pair in enumerate(zip(texts, targets, strict=True))]
         masker = Masker() if self.settings.mask_personal_data else None
         if masker:
             texts = [text if results[i] else masker.text(text) for i, text in enumerate(texts)]
         good = [i for i, result in enumerate(results) if result is None]
-        scored: list[Sentiment | None] = []
-        for start in range(0, len(good), SLICE):
-            _stop_if(gone)
-            some = good[start : start + SLICE]
-            scored += scorer.sentiment([texts[i] for i in some], [targets[i] for i in some])
+        if call is not None:
+            scored = self._together.result(call)
+        else:
+            scored = _in_slices(scorer, [texts[i] for i in good], [targets[i] for i in good], gone)
         items = dict(zip(good, scored, strict=True))
         self.metrics.texts(s.label if (s := items.get(i)) else None for i in range(len(texts)))
         known = [(texts[i], sentiment.label) for i, sentiment in items.items() if sentiment]
@@ -491,6 +510,16 @@ def _traced(work: Callable[[], T]) -> T:
     """Runs work in a span of its own, so that a trace tells the wait for a thread from the work."""
     with trace.get_tracer("amends").start_as_current_span("work"):
         return work()
+
+
+def _in_slices(
+    scorer: Scorer, texts: Sequence[str], targets: Sequence[str | None], gone: Event
+) -> Sequence[Sentiment | None]:
+    found: list[Sentiment | None] = []
+    for start in range(0, len(texts), SLICE):
+        _stop_if(gone)
+        found += scorer.sentiment(texts[start : start + SLICE], targets[start : start + SLICE])
+    return found
 
 
 def _stop_if(gone: Event) -> None:

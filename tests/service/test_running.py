@@ -44,6 +44,22 @@ def test_every_line_of_the_log_is_json(tmp_path):
     assert "pineapple" not in server.log.read_text("utf-8")
 
 
+def test_callers_at_once_get_their_own_answers(tmp_path):
+    right = {"great": "positive", "awful": "negative", "table": "neutral"}
+    sent = [*right, "broken", ""] * 6
+    with fake_server(tmp_path) as server, ThreadPoolExecutor(len(sent) + 1) as pool:
+        # Behind the slow one the others wait, and are scored together.
+        slow = pool.submit(sentiment, server, "slow")
+        answers = list(pool.map(lambda text: sentiment(server, text), sent))
+        assert slow.result().status_code == 200
+    for text, answer in zip(sent, answers, strict=True):
+        assert answer.status_code == (500 if text == "broken" else 200)
+        if text in right:
+            assert answer.json()["results"][0]["label"] == right[text]
+        elif not text:
+            assert answer.json()["results"][0]["error"]["code"] == "no_words"
+
+
 def test_overload_is_told_and_over_when_it_ends(tmp_path):
     with fake_server(tmp_path, AMENDS_MAX_REQUESTS="4") as server:
         with ThreadPoolExecutor(16) as pool:

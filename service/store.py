@@ -4,6 +4,7 @@ Every change is one transaction. Times are seconds since 1970 by the clock of th
 machines agree on when a lease ends.
 """
 
+import sqlite3
 import time
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -466,11 +467,25 @@ def _parsed(url: str) -> URL:
 def _prepare_sqlite(connection: Any, _: object) -> None:
     # Transactions are begun by _begin_sqlite and not by the driver, which begins some too late.
     connection.isolation_level = None
-    if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-        connection.execute("PRAGMA journal_mode = WAL")
+    _use_wal(connection)
     # In WAL mode NORMAL may lose the last transactions when the machine loses its power.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _use_wal(connection: Any) -> None:
+    end = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            # SQLite does not wait here for another process that opens the same new file: its timeout is for reads
+            # and writes alone.
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(0.02)
 
 
 def _begin_sqlite(conn: Connection) -> None:

@@ -283,6 +283,30 @@ def test_sqlite_waits_for_the_disk(tmp_path):
     store.close()
 
 
+class Contended:
+    """A connection to a new file that other processes are just opening, too."""
+
+    def __init__(self, refusals: int, code: int) -> None:
+        self.refusals, self.code, self.asked = refusals, code, []
+
+    def execute(self, statement: str):
+        if self.refusals:
+            self.refusals -= 1
+            error = sqlite3.OperationalError("no")
+            error.sqlite_errorcode = self.code
+            raise error
+        self.asked.append(statement)
+        return sqlite3.connect(":memory:").execute("SELECT 'delete'")
+
+
+def test_a_new_file_that_others_are_opening_is_waited_for():
+    contended = Contended(3, sqlite3.SQLITE_BUSY)
+    store_module._use_wal(contended)
+    assert contended.asked == ["PRAGMA journal_mode", "PRAGMA journal_mode = WAL"]
+    with pytest.raises(sqlite3.OperationalError):
+        store_module._use_wal(Contended(1, sqlite3.SQLITE_READONLY))
+
+
 def opened(url: str, barrier, results) -> None:
     barrier.wait()
     try:

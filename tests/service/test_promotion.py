@@ -120,11 +120,12 @@ def test_no_request_is_lost_in_a_promotion_or_a_rollback(tmp_path):
             assert len(answers) > REQUESTS
             assert {status for status, _, _ in answers} == {200}
             assert {digest for _, digest, _ in answers} == {before, after}
-            # What a response says of its bundle is true: each bundle has its own probability for the text.
-            assert {(digest, positive) for _, digest, positive in answers} == {(d, sure[d]) for d in (before, after)}
+            # What a response says of its bundle is true: each bundle has its own probability for the text. It moves by
+            # rounding with what the text is scored together with.
+            assert all(abs(positive - sure[digest]) < 1e-6 for _, digest, positive in answers)
             assert in_use(server) == [after]
             print(line, Counter(digest[:6] for _, digest, _ in answers))
-    assert sure[old] != sure[new.digest]
+    assert abs(sure[old] - sure[new.digest]) > 0.01
 
 
 def large_bundle(folder: Path, word: str) -> Path:

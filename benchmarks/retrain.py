@@ -194,7 +194,7 @@ def plot(found: Row, out: Path) -> None:
     from matplotlib.figure import Figure
 
     with mpl.rc_context({"svg.hashsalt": "amends", "font.size": 9}):
-        figure = Figure(figsize=(8, 3.2), layout="constrained")
+        figure = Figure(figsize=(8, 3.8), layout="constrained")
         left, right = figure.subplots(1, 2)
         for source in SOURCES:
             cases = [found[source][f"{size}"]["measured"] for size in SIZES if f"{size}" in found.get(source, {})]
@@ -218,7 +218,8 @@ def plot(found: Row, out: Path) -> None:
             axes.spines[["top", "right"]].set_visible(False)
         right.axhline(-0.5, color="#b3402e", linewidth=0.8)
         left.legend(frameon=False, fontsize=8)
-        right.legend(frameon=False, fontsize=6)
+        lines = right.get_legend_handles_labels()
+        figure.legend(*lines, loc="outside lower center", ncols=3, frameon=False, fontsize=7)
         figure.savefig(out, metadata={"Date": None})
 
 

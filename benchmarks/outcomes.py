@@ -29,7 +29,7 @@ from model.loyalty import Fit, LoyaltyHead, sigmoid, vector
 from model.scorer import Scorer
 from model.types import CaseFeatures
 from training import loyalty, loyalty_gate, recalibrate
-from training.build import training_texts
+from training.fit import training_texts
 from training.labels import Rows, read_examples
 from training.loyalty_figures import calibration_error
 from training.outcomes import Head, Pair, Prediction, join

@@ -29,8 +29,8 @@ from model.scorer import Scorer
 from model.segment import tokenize
 from model.sentiment import SentimentHead, softmax
 from training import behaviour, calibrate, cues, gate, tune
-from training.build import special_tokens
 from training.export import export
+from training.fit import special_tokens
 from training.gate import Check
 from training.material import FOLDS, Floats, Ints, Material
 from training.network import Network
@@ -44,6 +44,8 @@ HOPELESS: Final = 1.02
 """Log loss relative to the head's on one fold from which the others are not tried."""
 OLD_SKILLS: Final = ("acceptance", "behaviour", "agreement", "conduct")
 """Checks of the gate that a smaller step may pass where a larger one fails."""
+FEW: Final = 200
+"""Examples that have a quarter of the say in the temperature; with very many it is a half."""
 START: Final = 3.0
 """Pull of the head that the encoder's lesson starts with: it moves on with the encoder."""
 
@@ -364,8 +366,12 @@ def _keeps(m: Material, before: tuple[Any, Any], after: tuple[Any, Any]) -> bool
 
 
 def _temperature(logits: NDArray[np.float32], targets: Floats, users: int) -> float:
-    """The temperature under which the user's examples and the watched texts, each half, have the least log loss."""
-    weight = np.concatenate([np.full(users, 0.5 / users), np.full(len(logits) - users, 0.5 / (len(logits) - users))])
+    """The temperature under which the user's examples and the watched texts have the least log loss, by their shares.
+
+    Few examples say little about how sure to be: their share grows with their number, to a half at the most.
+    """
+    share, others = 0.5 * users / (users + FEW), len(logits) - users
+    weight = np.concatenate([np.full(users, share / users), np.full(others, (1 - share) / others)])
     return calibrate.soft_temperature(logits, targets, weight)
 
 

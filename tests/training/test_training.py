@@ -26,7 +26,7 @@ from model.encoder import Encoder, OnnxEncoder, encode_texts
 from model.loyalty import CONDUCT_FEATURES
 from model.segment import tokenize
 from model.types import CaseFeatures
-from training import build, calibrate, data, finetune, graph, loyalty, reexport
+from training import calibrate, data, finetune, fit, graph, loyalty, refit
 from training.average import average
 from training.export import activations, encoder_of, export
 from training.network import Network, mean_by, peak_by
@@ -264,7 +264,7 @@ def test_the_float_network_of_a_bundle_is_the_one_that_was_trained(run, tmp_path
     weights = load_file(run / "network.safetensors")
     save_file({k: v.half().contiguous() for k, v in weights.items()}, tmp_path / "weights.safetensors")
     (tmp_path / "config.json").write_bytes((run / "config.json").read_bytes())
-    found = reexport.network_of(tmp_path).state_dict()
+    found = refit.network_of(tmp_path).state_dict()
     for name, value in weights.items():
         assert torch.allclose(found[name], value.float(), atol=1e-3, rtol=1e-3), name
 
@@ -367,7 +367,7 @@ def test_statements_of_loyalty_are_cut_out_before_features_are_read():
 def test_the_record_of_a_bundle_names_no_folder():
     earlier = {"options": {"base": "/a/bge", "conduct": ["/a/b/train.jsonl"], "caps": []}}
     record = {"options": {"base": "hub/bge", "caps": [["sst", 3]], "start": "/a/run", "rate": 0.1}, "start": earlier}
-    assert build.without_folders(record) == {
+    assert fit.without_folders(record) == {
         "options": {"base": "bge", "caps": [["sst", 3]], "start": "run", "rate": 0.1},
         "start": {"options": {"base": "bge", "conduct": ["train.jsonl"], "caps": []}, "start": None},
     }

@@ -387,6 +387,7 @@ def main() -> None:
     parser.add_argument("--without", default=[], nargs="+", help="files whose texts are kept for evaluation")
     parser.add_argument("--cap", type=int, default=Options.cap, help="most texts of a source")
     parser.add_argument("--cap-of", type=_cap, default=[], nargs="+", metavar="SOURCE=N", help="other caps")
+    parser.add_argument("--sentiment-tokens", type=int, default=Options.sentiment_tokens, help="read of each text")
     parser.add_argument("--conduct-epochs", type=int, default=Options.conduct_epochs)
     parser.add_argument("--rate", type=float, default=Options.rate, help="learning rate of the top layer")
     parser.add_argument("--head-rate", type=float, default=Options.head_rate)

@@ -1,27 +1,36 @@
 """Annotations of texts that are not ours to pass on: marks by offset here, the sentences in the data they came from.
 
-    python -m training.marks --data DATA --out conduct_more.jsonl
+    python -m training.marks --data DATA --out conduct_more.jsonl --sentiment sentences.jsonl
 
-joins `training/texts/conduct_marks.jsonl` with the texts below DATA (loyalty/ and sentiment/, see docs/training.md) and
-writes annotated documents as `python -m training.finetune --conduct` takes them.
+joins `training/texts/conduct_marks.jsonl` and `sentiment_marks.jsonl` with the texts below DATA (conduct/, loyalty/ and
+sentiment/, see docs/training.md) and writes annotated documents and labelled sentences as `python -m training.finetune`
+takes them (--conduct, --sentiment).
 """
 
 import argparse
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from model.reading.table import read_table
 
-MARKS = Path(__file__).parent / "texts" / "conduct_marks.jsonl"
-FILES = (
-    "loyalty/recommend_train.parquet",
-    "loyalty/stars_train.parquet",
-    "loyalty/updated_reviews.parquet",
-    "sentiment/train.parquet",
-)
+TEXTS = Path(__file__).parent / "texts"
+MARKS = TEXTS / "conduct_marks.jsonl"
+SENTIMENT_MARKS = TEXTS / "sentiment_marks.jsonl"
+# Their columns with the text.
+FILES = {
+    "loyalty/recommend_train.parquet": "text",
+    "loyalty/stars_train.parquet": "text",
+    "loyalty/updated_reviews.parquet": "text",
+    "sentiment/train.parquet": "text",
+    "loyalty/stated_intent.parquet": "text_masked",
+    "conduct/train.jsonl": "text",
+}
+# Of a digest in sentiment_marks.jsonl; there are many, and none has to be safe from anyone.
+SHORT = 16
+LETTERS = {"N": "negative", "U": "neutral", "P": "positive"}
 QUOTED = ("conduct", "hypothetical", "stated_loyalty")
 
 Row = dict[str, Any]
@@ -67,36 +76,59 @@ def _span(text: str, quote: str) -> list[int]:
     return [start, start + len(quote)]
 
 
-def candidates(rows: Iterable[Row]) -> Iterator[str]:
+def candidates(rows: Iterable[Row], column: str = "text") -> Iterator[str]:
     """The texts that may have been annotated: as they are, and with their title in front."""
     for row in rows:
-        yield row["text"]
+        yield row[column]
         if row.get("title"):
-            yield f"{row['title']}. {row['text']}"
+            yield f"{row['title']}. {row[column]}"
+
+
+def texts_below(data: Path) -> Iterator[str]:
+    """All texts of FILES below data that may have been annotated."""
+    for name, column in FILES.items():
+        yield from candidates(read_table(data / name, column).to_pylist(), column)
 
 
 def annotated(marks: Path, data: Path) -> tuple[list[Row], int]:
     """The documents of a file of marks whose text is found below data, and how many were not found."""
     wanted = {m["sha256"]: m for m in map(json.loads, marks.read_text(encoding="utf-8").splitlines())}
-    texts: dict[str, str] = {}
-    for name in FILES:
-        for text in candidates(read_table(data / name, "text").to_pylist()):
-            key = digest(text)
-            if key in wanted:
-                texts[key] = text
+    texts = {key: text for text in texts_below(data) if (key := digest(text)) in wanted}
     return [unpack(m, texts[key]) for key, m in wanted.items() if key in texts], len(wanted) - len(texts)
 
 
+def labelled(marks: Path, data: Path) -> tuple[list[Row], int]:
+    """The sentences and short passages of a file of marks with their labels, and how many were not found.
+
+    A line of marks holds the digest of a text and [start, end, letter of the label] for each mark in it.
+    """
+    wanted = {m["sha256"]: m["marks"] for m in map(json.loads, marks.read_text(encoding="utf-8").splitlines())}
+    texts = {key: text for text in texts_below(data) if (key := digest(text)[:SHORT]) in wanted}
+    rows = [
+        {"text": texts[key][start:end], "label": LETTERS[letter], "source": "marked"}
+        for key, spans in wanted.items()
+        if key in texts
+        for start, end, letter in spans
+    ]
+    return rows, sum(len(spans) for key, spans in wanted.items() if key not in texts)
+
+
+def write(rows: Sequence[Row], missing: int, out: Path) -> None:
+    """Writes JSON lines and says how many there are."""
+    out.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), encoding="utf-8")
+    print(f"{out}: {len(rows)} rows, {missing} whose text was not found")
+
+
 def main() -> None:
-    """Command line of the module."""
+    """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, type=Path)
-    parser.add_argument("--marks", type=Path, default=MARKS)
-    parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("--out", required=True, type=Path, help="annotated documents")
+    parser.add_argument("--sentiment", type=Path, help="labelled sentences")
     a = parser.parse_args()
-    documents, missing = annotated(a.marks, a.data)
-    a.out.write_text("".join(json.dumps(d, ensure_ascii=False) + "\n" for d in documents), encoding="utf-8")
-    print(f"{a.out}: {len(documents)} documents, {missing} whose text was not found")
+    write(*annotated(MARKS, a.data), a.out)
+    if a.sentiment:
+        write(*labelled(SENTIMENT_MARKS, a.data), a.sentiment)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,13 @@ import json
 import tomllib
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from model.codebook import CUE_VALUES, SENTIMENT
 from training.data import normalised
-from training.marks import annotated, digest, pack, unpack
+from training.marks import FILES, LETTERS, SHORT, annotated, digest, labelled, pack, unpack
 
 ROOT = Path(__file__).parents[2]
 TEXTS = ROOT / "training/texts"
@@ -67,6 +69,43 @@ def test_marks_hold_values_of_the_codebook_and_no_sentence():
     for mark in marks:
         assert {f"{e['cue']}:{e['value']}" for e in mark["conduct"]} <= set(CUE_VALUES)
         assert not {"text", "quote"} & set(mark)
+
+
+def test_sentiment_marks_hold_offsets_and_letters_and_no_sentence():
+    marks = rows("sentiment_marks.jsonl")
+    assert len({m["sha256"] for m in marks}) == len(marks)
+    for mark in marks:
+        assert set(mark) == {"sha256", "marks"}
+        assert all(0 <= start < end and letter in LETTERS for start, end, letter in mark["marks"])
+
+
+def test_labelled_sentences_are_cut_out_of_the_texts_that_are_found(tmp_path):
+    texts = {name: f"Text of {name}. It broke." for name in FILES}
+    for name, column in FILES.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        if path.suffix == ".jsonl":
+            path.write_text(json.dumps({column: texts[name]}) + "\n")
+        else:
+            pq.write_table(pa.table({column: [texts[name]]}), path)
+    wanted = [(text, len(text) - 9, len(text), "N") for text in texts.values()] + [("Another text.", 0, 7, "P")]
+    lines = [json.dumps({"sha256": digest(t)[:SHORT], "marks": [[a, b, c]]}) for t, a, b, c in wanted]
+    (tmp_path / "marks.jsonl").write_text("\n".join(lines))
+    found, missing = labelled(tmp_path / "marks.jsonl", tmp_path)
+    assert found == [{"text": "It broke.", "label": "negative", "source": "marked"}] * len(FILES)
+    assert missing == 1
+
+
+@pytest.mark.data
+def test_no_labelled_sentence_is_kept_for_evaluation():
+    data = ROOT.parent / "shared/data"
+    if not data.is_dir():
+        pytest.skip("the development data is not beside the repository")
+    found, missing = labelled(TEXTS / "sentiment_marks.jsonl", data)
+    assert missing == 0
+    kept = ("sentiment/dev", "sentiment/tweeteval_test", "sentiment/sst3_test", "loyalty/recommend_validation")
+    texts = {normalised(t) for name in kept for t in pq.read_table(data / f"{name}.parquet")["text"].to_pylist()}
+    assert not {normalised(r["text"]) for r in found} & texts
 
 
 @pytest.mark.data

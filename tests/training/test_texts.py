@@ -22,6 +22,15 @@ DOCUMENT = {
 }  # fmt: skip
 
 
+@pytest.fixture
+def data():
+    """The development data, which lies beside the repository where there is any."""
+    folder = ROOT.parent / "shared/data"
+    if not folder.is_dir():
+        pytest.skip("the development data is not beside the repository")
+    return folder
+
+
 def rows(name):
     return [json.loads(line) for line in (TEXTS / name).read_text(encoding="utf-8").splitlines()]
 
@@ -97,10 +106,7 @@ def test_labelled_sentences_are_cut_out_of_the_texts_that_are_found(tmp_path):
 
 
 @pytest.mark.data
-def test_no_labelled_sentence_is_kept_for_evaluation():
-    data = ROOT.parent / "shared/data"
-    if not data.is_dir():
-        pytest.skip("the development data is not beside the repository")
+def test_no_labelled_sentence_is_kept_for_evaluation(data):
     found, missing = labelled(TEXTS / "sentiment_marks.jsonl", data)
     assert missing == 0
     kept = ("sentiment/dev", "sentiment/tweeteval_test", "sentiment/sst3_test", "loyalty/recommend_validation")
@@ -109,10 +115,7 @@ def test_no_labelled_sentence_is_kept_for_evaluation():
 
 
 @pytest.mark.data
-def test_the_marked_texts_are_found_and_none_is_kept_for_evaluation():
-    data = ROOT.parent / "shared/data"
-    if not data.is_dir():
-        pytest.skip("the development data is not beside the repository")
+def test_the_marked_texts_are_found_and_none_is_kept_for_evaluation(data):
     documents, missing = annotated(TEXTS / "conduct_marks.jsonl", data)
     assert missing == 0
     kept = (data / "conduct/validation.jsonl").read_text(encoding="utf-8").splitlines()

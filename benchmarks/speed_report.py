@@ -47,11 +47,11 @@ def report(results: Mapping[str, Any], root: Path, plots: Path) -> None:
             path.write_text(replaced(path.read_text(encoding="utf-8"), "\n".join(lines)), encoding="utf-8")
 
 
-def replaced(page: str, block: str) -> str:
+def replaced(page: str, block: str, marks: tuple[str, str] = (BEGIN, END)) -> str:
     """The page with another block between the marks; as it is where it has no marks."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{block}\n{END}{after}" if begin and end else page
+    before, begin, rest = page.partition(marks[0])
+    _, end, after = rest.partition(marks[1])
+    return f"{before}{begin}\n{block}\n{end}{after}" if begin and end else page
 
 
 def cell(results: Mapping[str, Any], rival: str, texts: int, cores: int) -> dict[str, Any] | None:

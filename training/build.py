@@ -40,7 +40,7 @@ def calibration_windows(tokenizer: Tokenizer, path: Path) -> list[NDArray[np.int
     return [t.ids[a:b] for t in texts for a, b in t.windows]
 
 
-def build(run: Path, data: Path, out: Path, version: str, *, limit: int) -> dict[str, Any]:
+def build(run: Path, data: Path, out: Path, version: str, *, limit: int, threads: int = 1) -> dict[str, Any]:
     """Writes the bundle to `out` and returns its figures."""
     out.mkdir(parents=True, exist_ok=True)
     record = json.loads((run / "record.json").read_text())
@@ -59,7 +59,7 @@ def build(run: Path, data: Path, out: Path, version: str, *, limit: int) -> dict
     arrays = heads_of(network)
     del network
     remembered = run / "loyalty_examples.json"
-    return fit_and_seal(out, arrays, Source(record, data, version, WINDOW, limit, remembered))
+    return fit_and_seal(out, arrays, Source(record, data, version, WINDOW, limit, remembered, threads))
 
 
 def main() -> None:
@@ -70,9 +70,10 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--version", required=True)
     parser.add_argument("--limit", type=int, default=6000, help="texts of each large loyalty source")
+    parser.add_argument("--threads", type=int, default=1, help="at most the cores that are idle")
     a = parser.parse_args()
-    torch.set_num_threads(1)
-    figures = build(a.run, a.data, a.out, a.version, limit=a.limit)
+    torch.set_num_threads(a.threads)
+    figures = build(a.run, a.data, a.out, a.version, limit=a.limit, threads=a.threads)
     print(json.dumps(figures, indent=1))
 
 

@@ -36,6 +36,7 @@ class Source:
     """What a bundle is made of beside its files. record: of the training run. window: tokens read at a time.
 
     limit: texts of each large loyalty source. remembered: file for what was read in them, which takes most of the time.
+    threads: of the encoder.
     """
 
     record: dict[str, Any]
@@ -44,6 +45,7 @@ class Source:
     window: int
     limit: int
     remembered: Path
+    threads: int = 1
 
 
 def fit_and_seal(out: Path, arrays: dict[str, NDArray[Any]], source: Source) -> dict[str, Any]:
@@ -62,12 +64,12 @@ def fit_and_seal(out: Path, arrays: dict[str, NDArray[Any]], source: Source) -> 
         BundleInfo(source.version, ""),
         tokenizer,
         source.window,
-        OnnxEncoder(out / "encoder.onnx", ids),
+        OnnxEncoder(out / "encoder.onnx", ids, threads=source.threads),
         sentiment_head(arrays),
         conduct_head(arrays),
         neutral,
         sentiment_head(arrays, "target"),
-        exact_encoder(out, ids),
+        exact_encoder(out, ids, source.threads),
     )
     log("fitting temperatures and thresholds")
     arrays["sentiment.temperature"][:] = fit_temperature(bundle, str(data / "sentiment/dev.parquet"))

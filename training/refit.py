@@ -34,7 +34,9 @@ def network_of(bundle: Path) -> Network:
     return network.eval()
 
 
-def refit(bundle: Path, data: Path, out: Path, version: str, *, limit: int, new_graphs: bool) -> dict[str, Any]:
+def refit(
+    bundle: Path, data: Path, out: Path, version: str, *, limit: int, new_graphs: bool, threads: int = 1
+) -> dict[str, Any]:
     """Writes the new bundle to `out`, another folder, and returns its figures.
 
     Raises ValueError for a bundle that was retrained: it does not say what its training left out.
@@ -53,7 +55,7 @@ def refit(bundle: Path, data: Path, out: Path, version: str, *, limit: int, new_
         export(network_of(bundle), windows, (special["cls"], special["sep"], special["pad"]), out)
     arrays = load_file(bundle / "heads.safetensors")
     remembered = out.with_name(f"{out.name}-loyalty-examples.json")
-    return fit_and_seal(out, arrays, Source(record, data, version, WINDOW, limit, remembered))
+    return fit_and_seal(out, arrays, Source(record, data, version, WINDOW, limit, remembered, threads))
 
 
 def main() -> None:
@@ -65,9 +67,15 @@ def main() -> None:
     parser.add_argument("--version", required=True, help="of the new bundle")
     parser.add_argument("--limit", type=int, default=6000, help="texts of each large loyalty source")
     parser.add_argument("--new-graphs", action="store_true")
+    parser.add_argument("--threads", type=int, default=1, help="at most the cores that are idle")
     a = parser.parse_args()
-    torch.set_num_threads(1)
-    print(json.dumps(refit(a.bundle, a.data, a.out, a.version, limit=a.limit, new_graphs=a.new_graphs), indent=1))
+    torch.set_num_threads(a.threads)
+    print(
+        json.dumps(
+            refit(a.bundle, a.data, a.out, a.version, limit=a.limit, new_graphs=a.new_graphs, threads=a.threads),
+            indent=1,
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -132,9 +132,12 @@ def vader(texts: Sequence[str]) -> Ints:
     return np.where(scores >= 0.05, 2, np.where(scores <= -0.05, 0, 1))
 
 
-def conduct_figures(scorer: Scorer, path: Path) -> dict[str, Any]:
-    """Cue values found by document against an annotation: micro F1, macro F1 over frequent values, F1 of each."""
-    documents = annotated_documents(path)
+def conduct_figures(scorer: Scorer, path: Path, only: Set[str] | None = None) -> dict[str, Any]:
+    """Cue values found by document against an annotation: micro F1, macro F1 over frequent values, F1 of each.
+
+    only: the texts that count, all of them by default.
+    """
+    documents = [d for d in annotated_documents(path) if only is None or d["text"] in only]
     readings = scorer.conduct([d["text"] for d in documents])
     truth = np.asarray([[v in _annotated(d) for v in CUE_VALUES] for d in documents])
     predicted = np.asarray(

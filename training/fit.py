@@ -23,12 +23,12 @@ from model.scorer import Scorer
 from model.segment import tokenize
 from model.torch_encoder import TorchEncoder
 from model.types import BundleInfo, CaseFeatures
-from training import calibrate, evaluate, loyalty, loyalty_figures, vignettes
+from training import calibrate, evaluate, loyalty, loyalty_figures, marks, overlap, vignettes
 from training.data import conduct_examples, digest, normalised
 from training.rewrite import loyalty_arrays
 
 # Changes whenever what is remembered of an example does.
-EXAMPLES = 2
+EXAMPLES = 3
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,11 @@ def fit_and_seal(out: Path, arrays: dict[str, NDArray[Any]], source: Source) -> 
     log("fitting temperatures and thresholds")
     arrays["sentiment.temperature"][:] = fit_temperature(bundle, str(data / "sentiment/dev.parquet"))
     arrays["target.temperature"][:] = fit_target_temperature(bundle, data / "sentiment/targets_validation.parquet")
-    held_out = set(record["held_out"])
     files = [data / "conduct/train.jsonl", data / "conduct/synthetic.jsonl"]
+    trained = annotated_texts(data, set(record["held_out"]))
+    documents = [d for f in files for d in evaluate.annotated_documents(f) if d["id"] in record["held_out"]]
+    # Some are among the marked ones without their title.
+    held_out = {d["id"] for d in overlap.unseen(documents, trained)}
     arrays["cue.thresholds"][:] = fit_thresholds(bundle, files, held_out)
     bundle = replace(
         bundle,
@@ -96,7 +99,7 @@ def fit_and_seal(out: Path, arrays: dict[str, NDArray[Any]], source: Source) -> 
     log("evaluating")
     figures = {
         "sentiment": sentiment_report(scorer, data / "sentiment"),
-        "conduct": evaluate.conduct_figures(scorer, data / "conduct/validation.jsonl"),
+        "conduct": conduct_report(scorer, data, trained),
         "loyalty": loyalty_report(head, bare, examples, sets)
         | loyalty_order(head, bare, scorer, data / "loyalty/disputes.parquet"),
         "agreement": evaluate.agreement(
@@ -120,6 +123,31 @@ def sentiment_report(scorer: Scorer, folder: Path) -> dict[str, Any]:
         scorer, str(folder / "targets_validation.parquet"), by_source=True, target_column="target"
     )
     return plain | {"targets_validation": towards}
+
+
+def conduct_report(scorer: Scorer, data: Path, trained: Sequence[str]) -> dict[str, Any]:
+    """Figures of the conduct head on the validation documents that no training saw with an annotation.
+
+    trained: texts of the documents that it did see. Also how many of the rest were seen with a label of sentiment.
+    """
+    path = data / "conduct/validation.jsonl"
+    documents = evaluate.annotated_documents(path)
+    rest = overlap.unseen(documents, trained)
+    labelled = overlap.seen([d["text"] for d in rest], (r["text"] for r in sentiment_rows(data)))
+    figures = evaluate.conduct_figures(scorer, path, only={d["text"] for d in rest})
+    return figures | {"left_out": len(documents) - len(rest), "seen_with_sentiment": sum(labelled)}
+
+
+def sentiment_rows(data: Path) -> list[dict[str, Any]]:
+    """What sentiment is learnt from."""
+    return loyalty.sample(data / "sentiment/train.parquet", None)
+
+
+def annotated_texts(data: Path, held_out: Set[str]) -> list[str]:
+    """Texts of the annotated documents that conduct is learnt from: of the training files, and marked ones."""
+    files = [data / "conduct/train.jsonl", data / "conduct/synthetic.jsonl"]
+    documents = [d for f in files for d in evaluate.annotated_documents(f) if d["id"] not in held_out]
+    return [d["text"] for d in (*documents, *marks.annotated(marks.MARKS, data)[0])]
 
 
 def uncalibrated(arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -182,16 +210,9 @@ def fit_thresholds(bundle: Bundle, files: list[Path], held_out: set[str]) -> NDA
     return calibrate.thresholds(calibrate.document_maxima(found), truth)
 
 
-def training_texts(data: Path) -> set[str]:
-    """Normalised texts that the encoder was fine-tuned on."""
-    sentiment = [r["text"] for r in loyalty.sample(data / "sentiment/train.parquet", None)]
-    conduct = [
-        json.loads(line)["text"]
-        for name in ("train", "synthetic")
-        for line in (data / f"conduct/{name}.jsonl").read_text(encoding="utf-8").splitlines()
-        if line.strip()
-    ]
-    return {normalised(t) for t in (*sentiment, *conduct)}
+def training_texts(data: Path) -> list[str]:
+    """Texts that the encoder was fine-tuned on."""
+    return [*(r["text"] for r in sentiment_rows(data)), *annotated_texts(data, frozenset())]
 
 
 def loyalty_sets(scorer: Scorer, data: Path, limit: int, held_out: Set[str]) -> dict[str, list[loyalty.Example]]:
@@ -199,12 +220,13 @@ def loyalty_sets(scorer: Scorer, data: Path, limit: int, held_out: Set[str]) -> 
 
     Companies of the validation files are left out of the training set wherever they appear, and texts that the encoder
     was trained on, for whatever task, are left out of the validation sets. "calibration" and "known" are the annotated
-    documents of the training files as the model reads them: `held_out` ones, which the encoder was not trained on, and
-    the others.
+    documents of the training files as the model reads them: `held_out` ones, whose annotation the encoder was not
+    trained on, and the others.
     """
     folder = data / "loyalty"
-    seen = training_texts(data)
-    fresh = loyalty.unseen(loyalty.customer_documents([data / "conduct/validation.jsonl"]), seen)
+    trained = training_texts(data)
+    seen = {normalised(t) for t in trained}
+    fresh = overlap.unseen(loyalty.customer_documents([data / "conduct/validation.jsonl"]), trained)
     validation = {
         "recommend": loyalty.recommend_examples(scorer, folder / "recommend_validation.parquet", seen=seen),
         "stars": loyalty.stars_examples(scorer, folder / "stars_validation.parquet", seen=seen),

@@ -1,6 +1,6 @@
 """The vocabulary of conduct: which cues are read, which values they take, and what each of them means.
 
-The names are fixed by docs/codebook.md; heads, features and reports all use these and no others.
+The names are explained in docs/codebook.md; heads, features and reports all use these and no others.
 """
 
 from typing import Final, Literal

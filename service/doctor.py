@@ -28,7 +28,7 @@ EXTRAS: Final = {
     "ray": ("ray",),
     "postgres": ("psycopg",),
     "otel": ("opentelemetry.exporter.otlp.proto.http",),
-    "openvino": ("openvino",),
+    "review": ("cleanlab", "sklearn"),
 }
 THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 AUTOGROUP: Final = Path("/proc/sys/kernel/sched_autogroup_enabled")

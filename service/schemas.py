@@ -87,7 +87,9 @@ class ScoreRequest(Body):
         default=None, description="One thread: `utterances`, each with a `text`, and whatever else is known of them."
     )
     as_of: str | None = Field(
-        default=None, description="A moment in ISO 8601: what was written later, or at no known time, is left out."
+        default=None,
+        description="A moment in ISO 8601: what was written later is left out, and what has no known time unless "
+        "something that stays answers it.",
     )
 
     @model_validator(mode="after")

@@ -142,7 +142,8 @@ def conduct_text(found: Figures) -> Iterator[str]:
     """Cue values against annotators."""
     wrong, of = found["hypothetical_taken_for_fact"]
     yield from paragraph(
-        f"Conduct, {found['documents']} annotated documents (54 of them were seen without their annotation): micro F1",
+        f"Conduct, {found['documents']} annotated documents (none was seen with an annotation,",
+        f"{found['seen_with_sentiment']} with a label of their sentiment): micro F1",
         f"{short(found['micro_f1'], 2)} {between(found['micro_f1_interval'], 2)} over 49 cue values, macro F1",
         f"{short(found['macro_f1_frequent'], 2)} over the values with 20 or more documents; annotators agree with each",
         f"other at .93 and .91. Of {of} hypothetical statements {wrong} are taken for facts.",

@@ -100,7 +100,7 @@ def readme(figures: Figures, tests: Figures, version: str) -> Iterator[str]:
     yield from sentiment_text(figures["sentiment"])
     yield from conduct_text(figures["conduct"])
     yield from paragraph(
-        "Loyalty, companies that the head was not fitted on and texts that nothing was trained on:",
+        "Loyalty, companies that the head was not fitted on and texts that are in no training set as they are:",
         "AUC of word of mouth.",
     )
     heads = [h for h in HEADS if h != "base_rate"]

@@ -39,6 +39,7 @@ GPU_CHUNK: Final = 8192
 TRIES: Final = 3
 """Times that a shard is given to a worker; when all of them have ended with it, it goes to the errors."""
 TOLD: Final = 3
+ANY_TEXT: Final = "Long enough for a language to be found in it."
 
 _TEXT: Final = pa.string()
 _TEXTS: Final = pa.list_(pa.string())
@@ -163,7 +164,14 @@ class Opening:
                 got=scorer.info.digest[:12],
                 expected=self.digest[:12],
             )
+        warm_up(scorer)
         return Worker(scorer, self.task, self.reading)
+
+
+def warm_up(scorer: "Scorer") -> None:
+    """Opens what the first texts would wait for, so that a shard costs the same whichever it is."""
+    scorer.open_exact()
+    language(ANY_TEXT)
 
 
 def one_thread() -> None:

@@ -32,6 +32,27 @@ class SentimentExample:
 
 
 @dataclass(frozen=True)
+class PassageExample:
+    """A window of a text in which some sentences have labels of their own.
+
+    ids: shape (n_tokens,). owner: for each token the labelled sentence that it stands in, -1 for none; the same shape.
+    labels: indices into SENTIMENT, one for each of these sentences.
+    """
+
+    ids: NDArray[np.int64]
+    owner: NDArray[np.int64]
+    labels: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class OrderExample:
+    """Two texts of which the second is the kinder one: what was added to either, or taken away, says so."""
+
+    lower: TokenizedText
+    higher: TokenizedText
+
+
+@dataclass(frozen=True)
 class TargetExample:
     """A text in front of which its target stands, as model.target.with_target joins them.
 
@@ -127,6 +148,45 @@ def sentiment_examples(
     tokenized = tokenize([texts[i] for i in chosen], tokenizer, max_tokens)
     pairs = zip(tokenized, chosen, strict=True)
     return [SentimentExample(t, checked_label(i, labels[i])) for t, i in pairs if len(t.ids)]
+
+
+def passage_examples(
+    path: Path, tokenizer: Tokenizer, *, max_tokens: int, cap: int | None = None, seed: int = 0
+) -> list[PassageExample]:
+    """Windows of texts with labelled sentences: JSON lines of text and marks, each [start, end, label].
+
+    At most `cap` windows: first those in which labels differ, then those with other words around the labelled sentence;
+    both drawn at random. A sentence that a window holds in part, or that is all of the window, is left out.
+    """
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    tokenized = tokenize([r["text"] for r in rows], tokenizer, max_tokens)
+    pairs = zip(rows, tokenized, strict=True)
+    found = [e for i, (r, t) in enumerate(pairs) for w in t.windows if (e := _passage(i, r, t, w))]
+    random.Random(seed).shuffle(found)
+    return sorted(found, key=lambda e: len(set(e.labels)) == 1)[:cap]
+
+
+def order_examples(
+    path: Path, tokenizer: Tokenizer, *, max_tokens: int, cap: int | None = None, seed: int = 0
+) -> list[OrderExample]:
+    """Pairs of texts, JSON lines with lower and higher, at most `cap` drawn at random."""
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    random.Random(seed).shuffle(rows)
+    sides = (tokenize([r[side] for r in rows[:cap]], tokenizer, max_tokens) for side in ("lower", "higher"))
+    return [OrderExample(a, b) for a, b in zip(*sides, strict=True) if len(a.ids) and len(b.ids)]
+
+
+def _passage(row: int, marked: dict, text: TokenizedText, window: tuple[int, int]) -> PassageExample | None:  # type: ignore[type-arg]
+    first, last = window
+    owner = np.full(last - first, -1, dtype=np.int64)
+    labels: list[int] = []
+    for start, end, label in marked["marks"]:
+        inside = (text.offsets[:, 0] < end) & (text.offsets[:, 1] > start)
+        if inside.any() and inside[first:last].sum() == inside.sum():
+            owner[inside[first:last]] = len(labels)
+            labels.append(checked_label(row, label))
+    alone = len(labels) == 1 and (owner == 0).all()
+    return PassageExample(text.ids[first:last], owner, tuple(labels)) if labels and not alone else None
 
 
 def target_examples(
@@ -225,6 +285,20 @@ def collate(
     owners, sentences = (_padded([r[column] for r in rows], -1) for column in (1, 2))
     layout = Layout(owners, sentences, len(texts), len(sentence_text), torch.tensor(sentence_text))
     return ids, mask, layout
+
+
+def collate_passages(
+    examples: Sequence[PassageExample], special: tuple[int, int, int]
+) -> tuple[Tensor, Tensor, Layout]:
+    """As collate: each labelled sentence counts as a text of its own, the words around it belong to none."""
+    cls, sep, pad = special
+    rows = [[cls, *e.ids, sep] for e in examples]
+    owners, count = [], 0
+    for e in examples:
+        owners.append([-1, *np.where(e.owner < 0, -1, e.owner + count), -1])
+        count += len(e.labels)
+    ids, mask, owner = _padded(rows, pad), _padded([[1] * len(r) for r in rows], 0), _padded(owners, -1)
+    return ids, mask, Layout(owner, owner, count, count, torch.arange(count))
 
 
 def collate_targets(examples: Sequence[TargetExample], special: tuple[int, int, int]) -> tuple[Tensor, Tensor, Layout]:

@@ -1,4 +1,4 @@
-"""Fine-tunes the encoder with its heads in turns: sentiment, sentiment towards a target, conduct.
+"""Fine-tunes the encoder with its heads in turns: sentiment of texts and sentences, towards a target, conduct.
 
     python -m training.finetune --base MODEL --sentiment FILE --targets FILE --conduct FILE --dev FILE --out DIR
 
@@ -15,7 +15,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,18 @@ from torch.nn import functional as F
 from tqdm import tqdm
 from transformers import AutoConfig, AutoTokenizer
 
-from model.codebook import DOCUMENT_FIELDS
+from model.codebook import DOCUMENT_FIELDS, SENTIMENT
 from model.segment import TokenizedText
 from training import data
 from training.emoji import read_emoji
-from training.network import Layout, Network
+from training.network import Layout, Network, peak_by
+
+# Weight of "not said here" for a sentence where another one of its text is quoted for the same label.
+REPEATED = 0.3
+# Weight of what a whole text says beside what its sentences say: a text has more labels than a sentence.
+WHOLE = 0.3
+# By which the logits of two texts in order should differ at least.
+MARGIN = 0.5
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,9 @@ class Options:
     start: folder of an earlier run to go on from instead of new heads on base.
     sentiment: any number of files or hub data sets. without: files whose texts are kept for evaluation.
     cap: texts taken of each sentiment source; caps: (source, other cap) pairs.
+    passages: files of texts with labelled sentences, read in their context; passage_windows: most windows of each file,
+    of passage_tokens tokens, as many as the encoder gets when it is used.
+    orders: files of pairs of texts of which one is kinder; order_pairs: most pairs of each file.
     evaluate_every: steps between two looks at the development score, over dev_texts of its texts. patience: looks
     without a gain that end the run; 0 for never.
     tokens: tokens in a batch, padding counted. decay: learning rate of each layer relative to the one above it.
@@ -52,6 +62,11 @@ class Options:
     sentiment: tuple[str, ...]
     conduct: tuple[str, ...]
     targets: tuple[str, ...] = ()
+    passages: tuple[str, ...] = ()
+    passage_windows: int | None = None
+    passage_tokens: int = 126
+    orders: tuple[str, ...] = ()
+    order_pairs: int | None = None
     start: str | None = None
     dev: str | None = None
     without: tuple[str, ...] = ()
@@ -87,6 +102,8 @@ class Examples:
     sentiment: list[data.SentimentExample]
     target: list[data.TargetExample]
     conduct: list[data.ConductExample]
+    passage: list[data.PassageExample] = field(default_factory=list)
+    order: list[data.OrderExample] = field(default_factory=list)
     held_out: frozenset[str] = frozenset()
 
 
@@ -103,9 +120,13 @@ def examples_of(o: Options, tokenizer: Tokenizer) -> Examples:
     pairs = [data.load(f) for f in o.targets]
     targets = [e for r in pairs for e in data.target_examples(r, tokenizer, chosen(r), max_tokens=size)]
     conduct = [e for p in o.conduct for e in data.conduct_examples(Path(p), tokenizer, max_tokens=o.conduct_tokens)]
+    limits: dict[str, Any] = {"max_tokens": o.passage_tokens, "cap": o.passage_windows, "seed": o.seed}
+    passages = [e for p in o.passages for e in data.passage_examples(Path(p), tokenizer, **limits)]
     # What an earlier run left out must stay unseen by the runs that go on from it.
     held = set(_record(o.start)["held_out"]) if o.start else hold_out(conduct, o.held_out, o.seed)
-    return Examples(sentiment, targets, [e for e in conduct if e.id not in held], frozenset(held))
+    limits = {"max_tokens": size, "cap": o.order_pairs, "seed": o.seed}
+    orders = [e for p in o.orders for e in data.order_examples(Path(p), tokenizer, **limits)]
+    return Examples(sentiment, targets, [e for e in conduct if e.id not in held], passages, orders, frozenset(held))
 
 
 def _record(folder: str) -> dict[str, Any]:
@@ -119,6 +140,11 @@ def plan(examples: Examples, o: Options) -> list[Step]:
     steps = [Step("sentiment", b) for b in data.by_length(firsts, o.tokens, o.seed)]
     pairs = [len(e.ids) for e in examples.target]
     steps += [Step("target", b) for b in data.by_length(pairs, o.tokens, o.seed) if b]
+    windows = [len(e.ids) for e in examples.passage]
+    steps += [Step("passage", b) for b in data.by_length(windows, o.tokens, o.seed) if b]
+    longer = [max(len(e.lower.ids), len(e.higher.ids)) for e in examples.order]
+    # Half of the tokens: both texts of a pair are read.
+    steps += [Step("order", b) for b in data.by_length(longer, o.tokens // 2, o.seed) if b]
     for epoch in range(o.conduct_epochs):
         lengths = [len(e.text.ids) for e in examples.conduct]
         steps += [Step("conduct", b) for b in data.by_length(lengths, o.tokens, o.seed + 1 + epoch)]
@@ -160,22 +186,61 @@ def target_loss(
     return F.cross_entropy(logits, labels, label_smoothing=smoothing)
 
 
+def passage_loss(
+    network: Network, examples: list[data.PassageExample], special: tuple[int, int, int], smoothing: float
+) -> Tensor:
+    """As sentiment_loss, for the labelled sentences of longer texts: the words around them are read and not judged."""
+    ids, mask, layout = data.collate_passages(examples, special)
+    labels = torch.tensor([label for e in examples for label in e.labels])
+    logits = network.sentiment_logits(states_of(network, ids, mask), layout)
+    return F.cross_entropy(logits, labels, label_smoothing=smoothing)
+
+
+def order_loss(network: Network, examples: list[data.OrderExample], special: tuple[int, int, int]) -> Tensor:
+    """Pairwise logistic loss (Burges et al. 2005, RankNet) with a margin, on how much likelier praise is than blame."""
+    texts = [e.lower for e in examples] + [e.higher for e in examples]
+    states, layout = encode(network, texts, special, first_window=True)
+    logits = network.sentiment_logits(states, layout)
+    lower, higher = (logits[:, SENTIMENT.index("positive")] - logits[:, SENTIMENT.index("negative")]).chunk(2)
+    return F.softplus(MARGIN - (higher - lower)).mean()
+
+
 def conduct_loss(network: Network, examples: list[data.ConductExample], special: tuple[int, int, int]) -> Tensor:
-    """Sentence, token and document losses of a batch, summed."""
+    """Token and sentence losses, and what the texts as a whole say, of a batch, summed."""
     states, layout = encode(network, [e.text for e in examples], special, first_window=False)
     tokens, sentences, documents = network.conduct_logits(states, layout)
     token_labels = torch.cat([torch.from_numpy(e.token_labels) for e in examples])
     sentence_labels = torch.cat([torch.from_numpy(e.sentence_labels) for e in examples])
     inside = layout.text.flatten() >= 0
+    text_labels, weights = of_whole_texts(sentence_labels, layout.sentence_text, layout.n_texts)
     # Sums over labels, means over rows: a rare cue counts as much as a frequent one.
-    loss = F.binary_cross_entropy_with_logits(sentences, sentence_labels, reduction="none").sum(-1).mean()
-    loss = loss + F.binary_cross_entropy_with_logits(tokens[inside], token_labels, reduction="none").sum(-1).mean()
+    loss = _summed_loss(sentences, sentence_labels, weights)
+    loss = loss + _summed_loss(tokens[inside], token_labels, weights[layout.sentence.flatten()[inside]])
+    texts = peak_by(sentences, layout.sentence_text, layout.n_texts)
+    loss = loss + WHOLE * _summed_loss(texts, text_labels, torch.ones_like(text_labels))
     parts = documents.split([len(v) for v in DOCUMENT_FIELDS.values()], dim=-1)
-    for field, part in zip(DOCUMENT_FIELDS, parts, strict=True):
-        target = torch.tensor([e.fields[field] for e in examples])
+    for name, part in zip(DOCUMENT_FIELDS, parts, strict=True):
+        target = torch.tensor([e.fields[name] for e in examples])
         if (target >= 0).any():
             loss = loss + 0.3 * F.cross_entropy(part, target, ignore_index=-1)
     return loss
+
+
+def of_whole_texts(sentence_labels: Tensor, sentence_text: Tensor, n_texts: int) -> tuple[Tensor, Tensor]:
+    """What the texts say as a whole, and how much each entry of the sentence labels counts.
+
+    sentence_labels (n_sentences, labels), sentence_text (n_sentences,) -> (n_texts, labels), (n_sentences, labels).
+    Annotators quote a cue where it is said best: another sentence that says it too is no counterexample.
+    """
+    none = torch.zeros(n_texts, sentence_labels.shape[1])
+    text_labels = (none.index_add(0, sentence_text, sentence_labels) > 0).float()
+    repeats = (text_labels[sentence_text] > 0) & (sentence_labels == 0)
+    return text_labels, torch.where(repeats, REPEATED, 1.0)
+
+
+def _summed_loss(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    losses = F.binary_cross_entropy_with_logits(logits, labels, weight=weights, reduction="none")
+    return losses.sum(-1).mean()
 
 
 def parameter_groups(network: Network, o: Options) -> list[dict[str, object]]:
@@ -254,6 +319,10 @@ def train(
             loss = sentiment_loss(network, [examples.sentiment[i] for i in step.indices], special, o.smoothing)
         elif step.task == "target":
             loss = target_loss(network, [examples.target[i] for i in step.indices], special, o.smoothing)
+        elif step.task == "order":
+            loss = order_loss(network, [examples.order[i] for i in step.indices], special)
+        elif step.task == "passage":
+            loss = passage_loss(network, [examples.passage[i] for i in step.indices], special, o.smoothing)
         else:
             loss = conduct_loss(network, [examples.conduct[i] for i in step.indices], special)
         loss.backward()
@@ -352,11 +421,13 @@ def run(o: Options, out: Path) -> Path:
     if best.weights.is_file():
         network.load_state_dict(load_file(best.weights))
     save_file(network.state_dict(), out / "network.safetensors")
-    files = (*o.sentiment, *o.targets, *o.conduct)
+    files = (*o.sentiment, *o.targets, *o.passages, *o.orders, *o.conduct)
     record = {
         "options": asdict(o),
         "sentiment_examples": len(examples.sentiment),
         "target_examples": len(examples.target),
+        "passage_windows": len(examples.passage),
+        "order_pairs": len(examples.order),
         "conduct_documents": len(examples.conduct),
         "held_out": sorted(examples.held_out),
         "steps": last,
@@ -380,6 +451,10 @@ def main() -> None:
     parser.add_argument("--base", required=True, help="folder or hub id of the pretrained encoder")
     parser.add_argument("--sentiment", required=True, nargs="+", help="files or hub data sets: text, label, source")
     parser.add_argument("--targets", default=[], nargs="+", help="the same with a column target")
+    parser.add_argument("--passages", default=[], nargs="+", help="JSON lines: text, marks [[start, end, label], ...]")
+    parser.add_argument("--passage-windows", type=int, metavar="N", help="most windows of each file of passages")
+    parser.add_argument("--orders", default=[], nargs="+", help="JSON lines: lower, higher (the kinder of two texts)")
+    parser.add_argument("--order-pairs", type=int, metavar="N", help="most pairs of each file of orders")
     parser.add_argument("--conduct", required=True, nargs="+", help="annotated documents, JSON lines")
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--start", help="folder of an earlier run to go on from")

@@ -24,11 +24,11 @@ from model.segment import tokenize
 from model.torch_encoder import TorchEncoder
 from model.types import BundleInfo, CaseFeatures
 from training import calibrate, evaluate, loyalty, loyalty_figures, marks, overlap, vignettes
-from training.data import conduct_examples, digest, normalised
+from training.data import conduct_examples, digest
 from training.rewrite import loyalty_arrays
 
 # Changes whenever what is remembered of an example does.
-EXAMPLES = 3
+EXAMPLES = 4
 
 
 @dataclass(frozen=True)
@@ -225,11 +225,10 @@ def loyalty_sets(scorer: Scorer, data: Path, limit: int, held_out: Set[str]) -> 
     """
     folder = data / "loyalty"
     trained = training_texts(data)
-    seen = {normalised(t) for t in trained}
     fresh = overlap.unseen(loyalty.customer_documents([data / "conduct/validation.jsonl"]), trained)
     validation = {
-        "recommend": loyalty.recommend_examples(scorer, folder / "recommend_validation.parquet", seen=seen),
-        "stars": loyalty.stars_examples(scorer, folder / "stars_validation.parquet", seen=seen),
+        "recommend": loyalty.recommend_examples(scorer, folder / "recommend_validation.parquet", trained=trained),
+        "stars": loyalty.stars_examples(scorer, folder / "stars_validation.parquet", trained=trained),
         "documents": loyalty.document_examples(scorer, fresh),
     }
     documents = loyalty.customer_documents([data / "conduct/train.jsonl", data / "conduct/synthetic.jsonl"])

@@ -7,7 +7,7 @@ the weights of the features. Research enters as weak Gaussian priors and a few h
 
 import json
 import random
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from model.loyalty import CONDUCT_FEATURES, FULL_FEATURES, Fit, vector
 from model.reading.table import read_table
 from model.scorer import Scored, Scorer
 from model.types import CaseFeatures, Reading
-from training.data import normalised
+from training.overlap import seen
 
 Floats = NDArray[np.float64]
 DRAWS = 40
@@ -140,29 +140,28 @@ def _answered(features: CaseFeatures) -> bool:
     )
 
 
-def unseen(rows: Sequence[dict[str, Any]], seen: Set[str]) -> list[dict[str, Any]]:
-    """Rows whose text, with or without the title, is not among the normalised texts `seen`."""
-    return [
-        r
-        for r in rows
-        if not {normalised(r["text"]), normalised(f"{r.get('title') or ''} {r['text']}"), normalised(_titled(r))} & seen
-    ]
+def unseen(rows: Sequence[dict[str, Any]], trained: Sequence[str]) -> list[dict[str, Any]]:
+    """Rows whose text, with or without its title, training has not met (training.overlap)."""
+    if not trained:
+        return list(rows)
+    met = zip(*(seen(texts, trained) for texts in ([r["text"] for r in rows], [_titled(r) for r in rows])), strict=True)
+    return [r for r, one in zip(rows, met, strict=True) if not any(one)]
 
 
 def recommend_examples(
-    scorer: Scorer, path: Path, limit: int | None = None, seen: Set[str] = frozenset()
+    scorer: Scorer, path: Path, limit: int | None = None, trained: Sequence[str] = ()
 ) -> list[Example]:
-    """Reviews with `recommended` 0 or 1; normalised texts in `seen` are left out."""
-    rows = unseen(sample(path, limit), seen)
+    """Reviews with `recommended` 0 or 1, without those that the texts `trained` hold."""
+    rows = unseen(sample(path, limit), trained)
     read = read_masked(scorer, [_titled(r) for r in rows])
     return [
         _example(m, "recommend", r["company"], 2, -1, int(r["recommended"])) for m, r in zip(read, rows, strict=True)
     ]
 
 
-def stars_examples(scorer: Scorer, path: Path, limit: int | None = None, seen: Set[str] = frozenset()) -> list[Example]:
-    """Reviews with 1 to 5 stars: up to 2 negative, 3 mixed, from 4 positive; texts in `seen` are left out."""
-    rows = unseen(sample(path, limit), seen)
+def stars_examples(scorer: Scorer, path: Path, limit: int | None = None, trained: Sequence[str] = ()) -> list[Example]:
+    """Reviews with 1 to 5 stars: up to 2 negative, 3 mixed, from 4 positive; without those that `trained` holds."""
+    rows = unseen(sample(path, limit), trained)
     read = read_masked(scorer, [_titled(r) for r in rows])
     outcome = [0 if r["rating"] <= 2 else 1 if r["rating"] < 4 else 2 for r in rows]
     return [_example(m, "stars", r["company"], 3, -1, y) for m, r, y in zip(read, rows, outcome, strict=True)]

@@ -1,16 +1,19 @@
 """Annotations of texts that are not ours to pass on: marks by offset here, the sentences in the data they came from.
 
-    python -m training.marks --data DATA --out conduct_more.jsonl --sentiment sentences.jsonl
+    python -m training.marks --data DATA --out conduct.jsonl --sentiment sentences.jsonl
+        --passages passages.jsonl --orders orders.jsonl
 
 joins `training/texts/conduct_marks.jsonl` and `sentiment_marks.jsonl` with the texts below DATA (conduct/, loyalty/ and
-sentiment/, see docs/training.md) and writes annotated documents and labelled sentences as `python -m training.finetune`
-takes them (--conduct, --sentiment).
+sentiment/, see docs/training.md) and writes what `python -m training.finetune` takes: annotated documents (--conduct),
+labelled sentences (--sentiment), the same inside the texts that they stand in (--passages), and pairs of texts of which
+one is kinder, since a sentence of praise or blame was added (--orders).
 """
 
 import argparse
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,9 @@ FILES = {
 # Of a digest in sentiment_marks.jsonl; there are many, and none has to be safe from anyone.
 SHORT = 16
 LETTERS = {"N": "negative", "U": "neutral", "P": "positive"}
+# Characters between two sentences that follow one another, and words of both together at most.
+GAP = 2
+ORDERED_WORDS = 60
 QUOTED = ("conduct", "hypothetical", "stated_loyalty")
 
 Row = dict[str, Any]
@@ -97,20 +103,46 @@ def annotated(marks: Path, data: Path) -> tuple[list[Row], int]:
     return [unpack(m, texts[key]) for key, m in wanted.items() if key in texts], len(wanted) - len(texts)
 
 
-def labelled(marks: Path, data: Path) -> tuple[list[Row], int]:
-    """The sentences and short passages of a file of marks with their labels, and how many were not found.
+def passages(marks: Path, data: Path) -> tuple[list[Row], int]:
+    """The texts of a file of marks with [start, end, label] for each labelled sentence; how many marks found no text.
 
     A line of marks holds the digest of a text and [start, end, letter of the label] for each mark in it.
     """
     wanted = {m["sha256"]: m["marks"] for m in map(json.loads, marks.read_text(encoding="utf-8").splitlines())}
     texts = {key: text for text in texts_below(data) if (key := digest(text)[:SHORT]) in wanted}
     rows = [
-        {"text": texts[key][start:end], "label": LETTERS[letter], "source": "marked"}
+        {"text": texts[key], "marks": [[start, end, LETTERS[letter]] for start, end, letter in spans]}
         for key, spans in wanted.items()
         if key in texts
-        for start, end, letter in spans
     ]
     return rows, sum(len(spans) for key, spans in wanted.items() if key not in texts)
+
+
+def labelled(rows: Sequence[Row]) -> list[Row]:
+    """The sentences and short passages that are marked in these texts, each by itself, with their labels."""
+    return [
+        {"text": row["text"][start:end], "label": label, "source": "marked"}
+        for row in rows
+        for start, end, label in row["marks"]
+    ]
+
+
+def ordered(rows: Sequence[Row]) -> list[Row]:
+    """Pairs of texts (lower, higher) out of labelled sentences that follow one another: both together, and one alone.
+
+    A sentence of blame makes what it joins lower, one of praise higher; neutral ones and long pairs are left out.
+    """
+    pairs: list[Row] = []
+    for row in rows:
+        for (start, middle, first), (again, end, second) in pairwise(sorted(row["marks"])):
+            both = row["text"][start:end]
+            if not 0 <= again - middle <= GAP or len(both.split()) > ORDERED_WORDS:
+                continue
+            for alone, added in ((row["text"][start:middle], second), (row["text"][again:end], first)):
+                if added != "neutral":
+                    lower, higher = (both, alone) if added == "negative" else (alone, both)
+                    pairs.append({"lower": lower, "higher": higher})
+    return pairs
 
 
 def write(rows: Sequence[Row], missing: int, out: Path) -> None:
@@ -125,10 +157,17 @@ def main() -> None:
     parser.add_argument("--data", required=True, type=Path)
     parser.add_argument("--out", required=True, type=Path, help="annotated documents")
     parser.add_argument("--sentiment", type=Path, help="labelled sentences")
+    parser.add_argument("--passages", type=Path, help="the same sentences inside their texts")
+    parser.add_argument("--orders", type=Path, help="pairs of texts of which one is kinder")
     a = parser.parse_args()
     write(*annotated(MARKS, a.data), a.out)
+    found, missing = passages(SENTIMENT_MARKS, a.data)
     if a.sentiment:
-        write(*labelled(SENTIMENT_MARKS, a.data), a.sentiment)
+        write(labelled(found), missing, a.sentiment)
+    if a.passages:
+        write(found, missing, a.passages)
+    if a.orders:
+        write(ordered(found), missing, a.orders)
 
 
 if __name__ == "__main__":

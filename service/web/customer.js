@@ -312,7 +312,9 @@ function showAnswer(answer, result) {
     ),
     el("p", {
       class: "claim",
-      text: "Not what it would cause for this customer. From conduct alone: the index differs from the one above.",
+      text:
+        "Not what it would cause for this customer. From conduct alone, which puts this case at " +
+        `${result.before.toFixed(0)} and would put it at ${result.after.toFixed(0)}; the index above weighs the tone as well.`,
     }),
   );
 }

@@ -20,7 +20,7 @@ from model.types import InputError, Thread, Utterance
 from service.batch import COMPLAINTS, MANIFEST, Finished, Options, Progress, Results, _duration, run
 from service.batch_input import GROUP_FILES, Reading, Unit, cut, find_sources
 from service.batch_summary import MOST_BARS, _time, render
-from service.batch_work import TASKS, BatchTask, Opening, Worker, schemas
+from service.batch_work import ANY_TEXT, TASKS, BatchTask, Opening, Worker, schemas
 from service.cli import main
 from tests.fakes import fake_scorer
 from tests.service.batch_fakes import (
@@ -57,6 +57,15 @@ def start(
 
     done = run([str(i) for i in inputs], out, options or fake_options(), mode, say=said.append, pool=opened)
     return done, pools[0] if pools else OwnPool(Opening("score", Reading(), None, FAKE[1], "cpu", load)), said
+
+
+def test_a_worker_opens_everything_before_its_first_shard(monkeypatch):
+    told = []
+    monkeypatch.setattr("service.batch_work.language", told.append)
+    scorer = fake_scorer()
+    monkeypatch.setattr(scorer, "open_exact", lambda: told.append("exact"))
+    Opening("score", Reading(), None, scorer.info.digest, "cpu", lambda _: scorer).open()
+    assert told == ["exact", ANY_TEXT]
 
 
 def table(out: Path, name: str) -> list[dict[str, Any]]:

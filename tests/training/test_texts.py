@@ -10,7 +10,7 @@ import pytest
 
 from model.codebook import CUE_VALUES, SENTIMENT
 from training.data import normalised
-from training.marks import FILES, LETTERS, SHORT, annotated, digest, labelled, pack, unpack
+from training.marks import FILES, LETTERS, SHORT, annotated, digest, labelled, ordered, pack, passages, unpack
 
 ROOT = Path(__file__).parents[2]
 TEXTS = ROOT / "training/texts"
@@ -100,18 +100,36 @@ def test_labelled_sentences_are_cut_out_of_the_texts_that_are_found(tmp_path):
     wanted = [(text, len(text) - 9, len(text), "N") for text in texts.values()] + [("Another text.", 0, 7, "P")]
     lines = [json.dumps({"sha256": digest(t)[:SHORT], "marks": [[a, b, c]]}) for t, a, b, c in wanted]
     (tmp_path / "marks.jsonl").write_text("\n".join(lines))
-    found, missing = labelled(tmp_path / "marks.jsonl", tmp_path)
-    assert found == [{"text": "It broke.", "label": "negative", "source": "marked"}] * len(FILES)
+    found, missing = passages(tmp_path / "marks.jsonl", tmp_path)
+    assert {row["text"] for row in found} == set(texts.values())
+    assert labelled(found) == [{"text": "It broke.", "label": "negative", "source": "marked"}] * len(FILES)
     assert missing == 1
+
+
+def test_sentences_that_follow_one_another_are_put_in_order():
+    text = "It works. It broke. We rang. They were kind. Far away it ends."
+    ends = [i + 1 for i, c in enumerate(text) if c == "."]
+    starts = [0, *(e + 1 for e in ends)]
+    labels = ("positive", "negative", "neutral", "positive", "negative")
+    marks = [[a, b, label] for a, b, label in zip(starts, ends, labels, strict=False)]
+    # The fourth sentence has no mark beside it: something stands between.
+    marks[4][0] = text.index("away")
+    pairs = {(p["lower"], p["higher"]) for p in ordered([{"text": text, "marks": marks}])}
+    assert pairs == {
+        ("It works. It broke.", "It works."),
+        ("It broke.", "It works. It broke."),
+        ("It broke. We rang.", "We rang."),
+        ("We rang.", "We rang. They were kind."),
+    }
 
 
 @pytest.mark.data
 def test_no_labelled_sentence_is_kept_for_evaluation(data):
-    found, missing = labelled(TEXTS / "sentiment_marks.jsonl", data)
+    found, missing = passages(TEXTS / "sentiment_marks.jsonl", data)
     assert missing == 0
     kept = ("sentiment/dev", "sentiment/tweeteval_test", "sentiment/sst3_test", "loyalty/recommend_validation")
     texts = {normalised(t) for name in kept for t in pq.read_table(data / f"{name}.parquet")["text"].to_pylist()}
-    assert not {normalised(r["text"]) for r in found} & texts
+    assert not {normalised(r["text"]) for r in labelled(found)} & texts
 
 
 @pytest.mark.data

@@ -107,6 +107,15 @@ def files(tmp_path_factory):
         for _ in range(8)
     ]
     (folder / "targets.jsonl").write_text("\n".join(map(json.dumps, pairs)))
+    good, bad = "It was great.", "It was awful."
+    both = [[0, len(good), "positive"], [len(good) + 1, len(good) + 1 + len(bad), "negative"]]
+    marked = [
+        {"text": f"{good} {bad}", "marks": both},
+        {"text": f"{good} {bad}", "marks": both[1:]},
+        {"text": bad, "marks": [[0, len(bad), "negative"]]},
+    ]
+    (folder / "passages.jsonl").write_text("\n".join(json.dumps(row) for row in marked * 8))
+    (folder / "orders.jsonl").write_text("\n".join([json.dumps({"lower": f"{good} {bad}", "higher": good})] * 4))
     documents = [DOCUMENT | {"id": f"d{i}"} for i in range(12)]
     (folder / "conduct.jsonl").write_text("\n".join(map(json.dumps, documents)))
     return folder
@@ -119,6 +128,8 @@ def options(base, files, **changes):
         (str(files / "sentiment.jsonl"),),
         (str(files / "conduct.jsonl"),),
         targets=(str(files / "targets.jsonl"),),
+        passages=(str(files / "passages.jsonl"),),
+        orders=(str(files / "orders.jsonl"),),
         **fields,
     )
 
@@ -207,6 +218,51 @@ def test_the_target_stands_in_front_and_is_marked(base, files):
     assert tokenizer.decode(first.ids.tolist(), skip_special_tokens=False) == "day [SEP] great day , awful kettle ."
     assert layout.text[0].tolist() == [-1, 0, *[-1] * 8]
     assert mask.sum() == 10
+
+
+def test_labelled_sentences_are_read_in_their_windows(base, files):
+    tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
+    found = data.passage_examples(files / "passages.jsonl", tokenizer, max_tokens=10)
+    # Windows of one label come last; a sentence that is all of its window is not among them.
+    assert [e.labels for e in found] == [(2, 0)] * 8 + [(0,)] * 8
+    assert found[0].owner.tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
+    assert found[8].owner.tolist() == [-1, -1, -1, -1, 0, 0, 0, 0]
+    assert len(data.passage_examples(files / "passages.jsonl", tokenizer, max_tokens=10, cap=9)) == 9
+    ids, _, layout = data.collate_passages([found[8], found[0]], (2, 3, 0))
+    assert layout.text[1].tolist() == [-1, 1, 1, 1, 1, 2, 2, 2, 2, -1]
+    assert layout.n_texts == 3
+    assert ids[1, 1:-1].tolist() == found[0].ids.tolist()
+
+
+def test_a_sentence_that_a_window_cuts_is_left_out(base, files):
+    tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
+    assert data.passage_examples(files / "passages.jsonl", tokenizer, max_tokens=3) == []
+
+
+def test_the_kinder_of_two_texts_is_pulled_above_the_other(base, files):
+    o = options(base, files)
+    network, optimizer = finetune.begin(o)
+    tokenizer, special = finetune.prepare(o, files / "prepared")
+    pairs = data.order_examples(files / "orders.jsonl", tokenizer, max_tokens=o.sentiment_tokens, cap=3)
+    assert len(pairs) == 3
+    network.eval()
+    losses = []
+    for _ in range(8):
+        loss = finetune.order_loss(network, pairs, special)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    turned = [data.OrderExample(p.higher, p.lower) for p in pairs]
+    assert finetune.order_loss(network, turned, special) > finetune.order_loss(network, pairs, special)
+
+
+def test_a_sentence_beside_a_quoted_one_is_hardly_a_counterexample():
+    labels = torch.tensor([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]])
+    texts, weights = finetune.of_whole_texts(labels, torch.tensor([0, 0, 1]), 2)
+    assert texts.tolist() == [[1, 0], [0, 1]]
+    assert weights.tolist() == [[1, 1], [pytest.approx(finetune.REPEATED), 1], [1, 1]]
 
 
 def test_a_killed_run_goes_on_where_it_was_and_ends_the_same(base, files, run, tmp_path):

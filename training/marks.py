@@ -103,13 +103,14 @@ def annotated(marks: Path, data: Path) -> tuple[list[Row], int]:
     return [unpack(m, texts[key]) for key, m in wanted.items() if key in texts], len(wanted) - len(texts)
 
 
-def passages(marks: Path, data: Path) -> tuple[list[Row], int]:
-    """The texts of a file of marks with [start, end, label] for each labelled sentence; how many marks found no text.
+def passages(marks: Path, below: Iterable[str]) -> tuple[list[Row], int]:
+    """Texts of a file of marks, each with [start, end, label] of its labelled sentences; how many marks found no text.
 
-    A line of marks holds the digest of a text and [start, end, letter of the label] for each mark in it.
+    A line of marks holds the digest of a text and [start, end, letter of the label] for each mark in it. below: the
+    texts among which they are looked for.
     """
     wanted = {m["sha256"]: m["marks"] for m in map(json.loads, marks.read_text(encoding="utf-8").splitlines())}
-    texts = {key: text for text in texts_below(data) if (key := digest(text)[:SHORT]) in wanted}
+    texts = {key: text for text in below if (key := digest(text)[:SHORT]) in wanted}
     rows = [
         {"text": texts[key], "marks": [[start, end, LETTERS[letter]] for start, end, letter in spans]}
         for key, spans in wanted.items()
@@ -161,7 +162,7 @@ def main() -> None:
     parser.add_argument("--orders", type=Path, help="pairs of texts of which one is kinder")
     a = parser.parse_args()
     write(*annotated(MARKS, a.data), a.out)
-    found, missing = passages(SENTIMENT_MARKS, a.data)
+    found, missing = passages(SENTIMENT_MARKS, texts_below(a.data))
     if a.sentiment:
         write(labelled(found), missing, a.sentiment)
     if a.passages:

@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,7 +11,19 @@ import pytest
 
 from model.codebook import CUE_VALUES, SENTIMENT
 from training.data import normalised
-from training.marks import FILES, LETTERS, SHORT, annotated, digest, labelled, ordered, pack, passages, unpack
+from training.marks import (
+    FILES,
+    LETTERS,
+    SHORT,
+    annotated,
+    digest,
+    labelled,
+    ordered,
+    pack,
+    passages,
+    texts_below,
+    unpack,
+)
 
 ROOT = Path(__file__).parents[2]
 TEXTS = ROOT / "training/texts"
@@ -59,8 +72,26 @@ def test_no_text_repeats_a_behavioural_case_or_six_words_of_one():
     cases = [c for s in suites for t in s["test"] for line in t["cases"].splitlines() for c in line.split(" => ")]
     asked = {run for case in cases for run in runs(case) if run}
     assert len(asked) > 1000
-    for name in ("sentiment.jsonl", "targets.jsonl"):
-        assert [r["text"] for r in rows(name) if runs(r["text"]) & asked] == []
+    for name in ("sentiment.jsonl", "targets.jsonl", "passages.jsonl", "orders.jsonl"):
+        texts = [text for row in rows(name) for key in ("text", "lower", "higher") if (text := row.get(key))]
+        assert texts
+        assert [text for text in texts if runs(text) & asked] == []
+
+
+def test_every_pair_has_two_texts_and_none_comes_twice():
+    pairs = [(r["lower"], r["higher"]) for r in rows("orders.jsonl")]
+    assert all(lower.strip() and higher.strip() and lower != higher for lower, higher in pairs)
+    assert len({frozenset(pair) for pair in pairs}) == len(pairs)
+
+
+def test_every_sentence_of_a_passage_is_marked_and_they_differ():
+    for row in rows("passages.jsonl"):
+        text, marks = row["text"], row["marks"]
+        assert all(text[start:end].strip() == text[start:end] for start, end, _ in marks)
+        rest = "".join(text[a:b] for (_, a, _), (b, _, _) in pairwise([[0, 0, ""], *marks, [len(text), 0, ""]]))
+        assert not rest.strip()
+        assert {label for *_, label in marks} <= set(SENTIMENT)
+        assert len({label for *_, label in marks}) > 1
 
 
 def test_marks_and_their_text_give_the_annotation_back():
@@ -88,6 +119,15 @@ def test_sentiment_marks_hold_offsets_and_letters_and_no_sentence():
         assert all(0 <= start < end and letter in LETTERS for start, end, letter in mark["marks"])
 
 
+def test_sentences_in_context_are_marked_by_offset():
+    lines = (ROOT / "benchmarks/sentences_in_context.jsonl").read_text(encoding="utf-8").splitlines()
+    marks = [json.loads(line) for line in lines]
+    assert len({m["sha256"] for m in marks}) == len(marks) > 100
+    for mark in marks:
+        assert set(mark) == {"sha256", "marks"}
+        assert all(0 <= start < end and letter in LETTERS for start, end, letter in mark["marks"])
+
+
 def test_labelled_sentences_are_cut_out_of_the_texts_that_are_found(tmp_path):
     texts = {name: f"Text of {name}. It broke." for name in FILES}
     for name, column in FILES.items():
@@ -100,7 +140,7 @@ def test_labelled_sentences_are_cut_out_of_the_texts_that_are_found(tmp_path):
     wanted = [(text, len(text) - 9, len(text), "N") for text in texts.values()] + [("Another text.", 0, 7, "P")]
     lines = [json.dumps({"sha256": digest(t)[:SHORT], "marks": [[a, b, c]]}) for t, a, b, c in wanted]
     (tmp_path / "marks.jsonl").write_text("\n".join(lines))
-    found, missing = passages(tmp_path / "marks.jsonl", tmp_path)
+    found, missing = passages(tmp_path / "marks.jsonl", texts_below(tmp_path))
     assert {row["text"] for row in found} == set(texts.values())
     assert labelled(found) == [{"text": "It broke.", "label": "negative", "source": "marked"}] * len(FILES)
     assert missing == 1
@@ -125,7 +165,7 @@ def test_sentences_that_follow_one_another_are_put_in_order():
 
 @pytest.mark.data
 def test_no_labelled_sentence_is_kept_for_evaluation(data):
-    found, missing = passages(TEXTS / "sentiment_marks.jsonl", data)
+    found, missing = passages(TEXTS / "sentiment_marks.jsonl", texts_below(data))
     assert missing == 0
     kept = ("sentiment/dev", "sentiment/tweeteval_test", "sentiment/sst3_test", "loyalty/recommend_validation")
     texts = {normalised(t) for name in kept for t in pq.read_table(data / f"{name}.parquet")["text"].to_pylist()}

@@ -177,7 +177,8 @@ def agreement_text(found: Figures) -> Iterator[str]:
     """8 bits against floats."""
     yield from paragraph(
         "8 bits change a label only where it was a close call. A text whose two likeliest labels are nearer than",
-        f".04 in probability ({percent(found['again'], 1)} of texts) is read again in floats:",
+        f".04 in probability, .02 with more than 64 tokens ({percent(found['again'], 1)} of texts), is read again in",
+        "floats:",
         f"{percent(found['label_agreement'], 2)} of {found['texts']:,} development texts have the label of the float",
         f"network, {percent(found['eight_bits']['label_agreement'], 1)} without the second look (largest difference",
         f"of a probability {short(found['largest_difference'], 2)}, mean {short(found['mean_difference'])};",

@@ -161,7 +161,7 @@ class Scorer:
 
         found = read(range(len(windows)), self._bundle.encoder)
         if self._bundle.exact is not None:
-            close = [i for i, sentiment in enumerate(found) if is_close(sentiment)]
+            close = [i for i, sentiment in enumerate(found) if is_close(sentiment, len(targets[i]))]
             for i, again in zip(close, read(close, self._bundle.exact), strict=True):
                 found[i] = again
         return found
@@ -289,7 +289,7 @@ class Scorer:
             return
         full = [i for i, t in enumerate(texts) if len(t.ids)]
         found = self._bundle.sentiment.whole_many([states[i] for i in full])
-        close = [i for i, sentiment in zip(full, found, strict=True) if is_close(sentiment)]
+        close = [i for i, sentiment in zip(full, found, strict=True) if is_close(sentiment, len(texts[i].ids))]
         for i, again in zip(close, encode_texts([texts[i] for i in close], self._bundle.exact), strict=True):
             states[i] = again
 

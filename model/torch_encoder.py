@@ -3,6 +3,7 @@
 Needs the `train` extra; nothing else in model/ imports this module at the top.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,7 +35,7 @@ class TorchEncoder:
         large = self._device != "cpu"
         results: list[States] = [np.empty((0, 0), dtype=np.float32)] * len(windows)
         lengths = [len(w) for w in windows]
-        for batch in batches(lengths, tokens=65536, windows=1024) if large else batches(lengths):
+        for batch in batches(lengths, 65536, 1024, math.inf) if large else batches(lengths):
             ids, mask = (torch.from_numpy(a).to(self._device) for a in pad([windows[i] for i in batch], self._special))
             states = self._model(input_ids=ids, attention_mask=mask).last_hidden_state.float().cpu().numpy()
             for row, i in enumerate(batch):

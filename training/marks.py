@@ -1,12 +1,13 @@
 """Annotations of texts that are not ours to pass on: marks by offset here, the sentences in the data they came from.
 
     python -m training.marks --data DATA --out conduct.jsonl --sentiment sentences.jsonl
-        --passages passages.jsonl --orders orders.jsonl
+        --passages passages.jsonl --orders orders.jsonl --verdicts verdicts.jsonl
 
 joins `training/texts/conduct_marks.jsonl` and `sentiment_marks.jsonl` with the texts below DATA (conduct/, loyalty/ and
 sentiment/, see docs/training.md) and writes what `python -m training.finetune` takes: annotated documents (--conduct),
 labelled sentences (--sentiment), the same inside the texts that they stand in (--passages), and pairs of texts of which
-one is kinder, since a sentence of praise or blame was added (--orders).
+one is kinder, since a sentence of praise or blame was added (--orders); and, out of texts/passages.jsonl, plain posts
+in which a few sentences judge (--verdicts).
 """
 
 import argparse
@@ -22,6 +23,7 @@ from model.reading.table import read_table
 TEXTS = Path(__file__).parent / "texts"
 MARKS = TEXTS / "conduct_marks.jsonl"
 SENTIMENT_MARKS = TEXTS / "sentiment_marks.jsonl"
+PASSAGES = TEXTS / "passages.jsonl"
 # Their columns with the text.
 FILES = {
     "loyalty/recommend_train.parquet": "text",
@@ -146,6 +148,20 @@ def ordered(rows: Sequence[Row]) -> list[Row]:
     return pairs
 
 
+def verdicts(rows: Sequence[Row]) -> list[Row]:
+    """Posts of plain sentences and those of one tone, out of passages with a label for every sentence: text, label.
+
+    However few its sentences of praise or blame are, they are what such a post says as a whole.
+    """
+    found: list[Row] = []
+    for row in rows:
+        for tone in ("positive", "negative"):
+            kept = [(row["text"][start:end], label) for start, end, label in row["marks"] if label in (tone, "neutral")]
+            if {label for _, label in kept} == {tone, "neutral"}:
+                found.append({"text": " ".join(text for text, _ in kept), "label": tone, "source": "verdicts"})
+    return found
+
+
 def write(rows: Sequence[Row], missing: int, out: Path) -> None:
     """Writes JSON lines and says how many there are."""
     out.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), encoding="utf-8")
@@ -160,6 +176,9 @@ def main() -> None:
     parser.add_argument("--sentiment", type=Path, help="labelled sentences")
     parser.add_argument("--passages", type=Path, help="the same sentences inside their texts")
     parser.add_argument("--orders", type=Path, help="pairs of texts of which one is kinder")
+    parser.add_argument(
+        "--verdicts", type=Path, help="plain posts of our own with a verdict in them, as labelled texts"
+    )
     a = parser.parse_args()
     write(*annotated(MARKS, a.data), a.out)
     found, missing = passages(SENTIMENT_MARKS, texts_below(a.data))
@@ -169,6 +188,8 @@ def main() -> None:
         write(found, missing, a.passages)
     if a.orders:
         write(ordered(found), missing, a.orders)
+    if a.verdicts:
+        write(verdicts([json.loads(line) for line in PASSAGES.read_text(encoding="utf-8").splitlines()]), 0, a.verdicts)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Nothing here knows where examples come from or what is done with the result.
 """
 
 import copy
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -166,7 +167,7 @@ class Halves:
     def vectors(self, network: Network, texts: Sequence[TokenizedText]) -> Vectors:
         """Mean token states of texts under a network that shares the lower half, (n, width)."""
         result = np.zeros((len(texts), network.encoder.config.hidden_size), dtype=np.float32)
-        for batch in batches([len(self._cut(t)) for t in texts], tokens=2048, windows=64):
+        for batch in batches([len(self._cut(t)) for t in texts], 2048, 64, math.inf):
             hidden, mask = self.lower([texts[i] for i in batch])
             result[batch] = means(self.upper(network, hidden, mask), words(mask)).numpy()
         return result
@@ -180,7 +181,7 @@ class Halves:
     def _fill(self, ids: Sequence[NDArray[np.int64]]) -> None:
         new = list({i.tobytes(): i for i in ids if i.tobytes() not in self._lower}.values())
         network = self.champion
-        for batch in batches([len(i) for i in new], tokens=2048, windows=64):
+        for batch in batches([len(i) for i in new], 2048, 64, math.inf):
             rows, padded = (torch.from_numpy(x) for x in pad([new[i] for i in batch], self._special))
             mask = padded.bool()
             with torch.autocast("cpu", dtype=torch.bfloat16):

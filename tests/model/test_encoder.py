@@ -21,6 +21,8 @@ def test_batches_hold_every_window_once_and_stay_small(lengths):
     for batch in found:
         assert len(batch) <= 8
         assert len(batch) == 1 or len(batch) * (max(lengths[i] for i in batch) + 2) <= 300
+        assert max(lengths[i] + 2 for i in batch) <= 1.25 * min(lengths[i] + 2 for i in batch)
+    assert len(list(batches(lengths, tokens=300, windows=8, spread=1000.0))) <= len(found)
 
 
 def test_states_come_back_in_the_order_of_the_texts():

@@ -23,6 +23,7 @@ from training.marks import (
     passages,
     texts_below,
     unpack,
+    verdicts,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -161,6 +162,20 @@ def test_sentences_that_follow_one_another_are_put_in_order():
         ("It broke. We rang.", "We rang."),
         ("We rang.", "We rang. They were kind."),
     }
+
+
+def test_a_verdict_is_made_of_the_plain_sentences_and_those_of_one_tone():
+    text = "We sat outside. It was cold. They were kind. We paid."
+    ends = [i + 1 for i, c in enumerate(text) if c == "."]
+    starts = [0, *(e + 1 for e in ends)]
+    labels = ("neutral", "negative", "positive", "neutral")
+    marks = [[a, b, label] for a, b, label in zip(starts, ends, labels, strict=False)]
+    found = {(r["text"], r["label"]) for r in verdicts([{"text": text, "marks": marks}])}
+    assert found == {
+        ("We sat outside. They were kind. We paid.", "positive"),
+        ("We sat outside. It was cold. We paid.", "negative"),
+    }
+    assert verdicts([{"text": text, "marks": marks[1:3]}]) == []
 
 
 @pytest.mark.data

@@ -184,6 +184,9 @@ def operator_seconds(feeds: Sequence[dict[str, NDArray[Any]]]) -> dict[str, floa
     for event in events:
         if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
             name = event["args"]["op_name"]
+            # Its time is that of the operators in its branch, which are listed themselves.
+            if name == "If":
+                continue
             found[name] = found.get(name, 0.0) + event["dur"] / 1e6
     return found
 

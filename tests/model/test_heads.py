@@ -5,7 +5,8 @@ from model.codebook import CUE_VALUES, CUES, DOCUMENT_FIELDS, SENTENCE_LABELS
 from model.conduct import QUOTE_WORDS, peak, quote_span
 from model.encoder import encode_texts
 from model.segment import tokenize
-from model.sentiment import SentimentHead
+from model.sentiment import SentimentHead, is_close
+from model.types import Sentiment
 from tests.fakes import FakeEncoder, fake_conduct_head, fake_sentiment_head, fake_tokenizer
 
 
@@ -118,3 +119,11 @@ def test_quotes_have_five_to_twenty_five_words_where_the_sentence_allows(words):
         start, end = quote_span(text, tokenized, 0, logits.astype(np.float32))
         count = len(text[start:end].split())
         assert min(QUOTE_WORDS[0], words) <= count <= QUOTE_WORDS[1]
+
+
+@pytest.mark.parametrize(
+    ("gap", "tokens", "close"), [(0.03, 64, True), (0.05, 5, False), (0.03, 65, False), (0.01, 500, True)]
+)
+def test_a_call_is_close_by_half_the_gap_where_more_tokens_are_averaged(gap, tokens, close):
+    low = (0.9 - gap) / 2
+    assert is_close(Sentiment("positive", low, 0.1, low + gap, gap), tokens) is close

@@ -158,7 +158,7 @@ def plain(run: Run) -> Score:
             windows = [np.asarray(e.ids[: meta["max_tokens"]], dtype=np.int64) for e in encoded]
             states = run(*pad(windows, special))
             inner = [row[1 : len(window) + 1] for row, window in zip(states, windows, strict=True)]
-            labels += [sentiment.label for sentiment in head.whole_many(inner)]
+            labels += [sentiment.label for sentiment in head.whole(inner)]
         return labels
 
     return score

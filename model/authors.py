@@ -9,6 +9,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 from typing import Final
 
@@ -42,11 +43,15 @@ _MOST_ALIKE: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class _Identity:
-    """A name and an address as they are compared. house: the company or place behind the name."""
+    """A name and an address as they are compared. house: the company or place behind the name.
+
+    nobody: whether everybody may have such a name.
+    """
 
     words: tuple[str, ...]
     house: str
     url: str
+    nobody: bool
 
 
 def author_keys(utterances: Sequence[Utterance]) -> dict[str, str]:
@@ -63,7 +68,7 @@ def author_keys(utterances: Sequence[Utterance]) -> dict[str, str]:
     for utterance in utterances:
         identity = _identity(utterance.author)
         labels[utterance.id] = _label(utterance, identity)
-        if identity is not None and (identity.url or not _is_nobody(identity)):
+        if identity is not None and (identity.url or not identity.nobody):
             said[identity].append(utterance.id)
     for ids in said.values():
         groups.join(ids)
@@ -113,28 +118,28 @@ def _named(entries: Sequence[tuple[str, str, str]]) -> dict[str, str]:
 def _label(utterance: Utterance, identity: _Identity | None) -> str:
     if identity is None:
         return "post author" if "post_author" in utterance.flags else f"author of {utterance.id}"
-    if _is_nobody(identity) and not identity.url:
+    if identity.nobody and not identity.url:
         return f"{' '.join(identity.words) or 'author'} of {utterance.id}"
     return " ".join([*identity.words, identity.house]).strip() or identity.url
 
 
+@lru_cache(maxsize=1 << 12)
 def _identity(author: Author | None) -> _Identity | None:
+    """Asked for before and after cleaning, and for all that somebody has written."""
     if author is None or not (author.name.strip() or author.url):
         return None
     name = _SAYS.sub("", " ".join(unicodedata.normalize("NFKC", author.name[:_LONGEST]).split()))
     found = _HOUSE.fullmatch(name)
     house = (found["inner"] or found["outer"]) if found else ""
-    return _Identity(_words(found["name"] if found else name), " ".join(_words(house)), bare_url(author.url or ""))
+    words = _words(found["name"] if found else name)
+    nobody = not words or _NOBODY.fullmatch(" ".join(words)) is not None
+    return _Identity(words, " ".join(_words(house)), bare_url(author.url or ""), nobody)
 
 
 def _words(name: str) -> tuple[str, ...]:
     """Without case, accents and points. Names written without letters ("***") stay as they are."""
     plain = "".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c)).casefold()
     return tuple(re.findall(r"\w+", re.sub(r"['\u2019]", "", plain))) or tuple(plain.split())
-
-
-def _is_nobody(identity: _Identity) -> bool:
-    return not identity.words or _NOBODY.fullmatch(" ".join(identity.words)) is not None
 
 
 def _links(identities: Sequence[_Identity]) -> Iterator[tuple[_Identity, _Identity]]:
@@ -144,7 +149,7 @@ def _links(identities: Sequence[_Identity]) -> Iterator[tuple[_Identity, _Identi
     for identity in identities:
         if identity.url:
             by_url[identity.url].append(identity)
-        if not _is_nobody(identity):
+        if not identity.nobody:
             by_words[identity.words].append(identity)
     for url, alike in by_url.items():
         if _PROFILE.search(url):

@@ -179,7 +179,6 @@ def _signs(text: str) -> tuple[tuple[str, float], ...]:
         found.append(("general praise around it", 2.0 if links else 1.0))
     if re.fullmatch(r"\s*\S{0,20}\s*(?:https?://\S+|www\.\S+)\s*", text) is not None:
         found.append(("nothing but a link", 1.0))
-    own = len(_OWN_EXPERIENCE.findall(text))
-    if own and found:
+    if found and (own := len(_OWN_EXPERIENCE.findall(text))):
         found.append(("own dealings with a company", -1.5 * min(own, 2)))
     return tuple(found)

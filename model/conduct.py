@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.codebook import ABSENT_VALUES, CUE_VALUES, DOCUMENT_FIELDS, SENTENCE_LABELS
-from model.encoder import States
+from model.encoder import Sentences, States
 from model.segment import Span, TokenizedText
 from model.sentiment import softmax
 from model.types import Cue, Reading, Statement
@@ -29,8 +29,14 @@ _INTENDED = re.compile(
     re.IGNORECASE,
 )
 _TURN = re.compile(r"\b(?:but|until|when|then|now|before|yet)\b", re.IGNORECASE)
-_COLUMN = {label: i for i, label in enumerate(SENTENCE_LABELS)}
+# What counts in a case, and where it stands among the sentence labels.
+COUNTED = (*CUE_VALUES, "tenure")
+_COUNTED = [SENTENCE_LABELS.index(label) for label in COUNTED]
+_FIELDS = tuple(DOCUMENT_FIELDS.items())
 _STATED = [i for i, label in enumerate(SENTENCE_LABELS) if label.startswith("stated:")]
+
+# A sentence label that was found, its probability and its quote.
+_Found = tuple[str, float, Span]
 
 
 @dataclass(frozen=True)
@@ -55,74 +61,102 @@ class ConductHead:
         result: NDArray[np.float32] = states @ self.token_weight.T + self.token_bias
         return result
 
-    def sentence_probabilities(
-        self, text: TokenizedText, states: States, tokens: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
-        """(n_sentences, labels), each in [0, 1]; a sentence without tokens has zeros."""
-        result = np.zeros((len(text.sentences), len(SENTENCE_LABELS)), dtype=np.float32)
-        for row, (a, b) in enumerate(text.token_spans):
-            if b > a:
-                context = states[a:b].mean(axis=0) @ self.context_weight.T + self.context_bias
-                result[row] = 1 / (1 + np.exp(-(peak(tokens[a:b]) + context)))
+    def probabilities(self, sentences: Sentences, tokens: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """(n_sentences, labels), each in [0, 1]. tokens: logits of the tokens of each text, see token_logits."""
+        if not sentences.places:
+            return np.zeros((0, len(SENTENCE_LABELS)), dtype=np.float32)
+        context = sentences.means @ self.context_weight.T + self.context_bias
+        peaks = np.stack([peak(tokens[t][a:b]) for t, _, a, b in sentences.places])
+        result: NDArray[np.float32] = np.reciprocal(1 + np.exp(-(peaks + context)))
         return result
 
-    def read(self, raw: str, text: TokenizedText, states: States) -> Reading:
-        """Everything that the head sees in one text; a text without tokens gives an empty reading."""
-        if not len(text.ids):
-            return _empty_reading()
-        tokens = self.token_logits(states)
-        sentences = self.sentence_probabilities(text, states, tokens)
-        cues: list[Cue] = []
-        statements: list[Statement] = []
-        tenure: list[Statement] = []
-        for row, column in np.argwhere(sentences >= self.thresholds):
-            probability = float(sentences[row, column])
-            start, end = quote_span(raw, text, int(row), tokens[:, column])
-            kind, _, value = SENTENCE_LABELS[column].partition(":")
-            if kind == "stated":
-                statements.append(Statement(value, probability, raw[start:end], start, end))
-            elif kind == "tenure":
-                tenure.append(Statement(kind, probability, raw[start:end], start, end))
-            elif kind == "hypothetical":
-                cues.append(Cue(value, None, "hypothetical", probability, raw[start:end], start, end))
-            else:
-                state = "absent" if SENTENCE_LABELS[column] in ABSENT_VALUES else "present"
-                cues.append(Cue(kind, value, state, probability, raw[start:end], start, end))  # type: ignore[arg-type]
-        fields = self._fields(states)
-        return Reading(
-            cues=tuple(sorted(_settled(cues), key=lambda c: (c.start, c.cue))),
-            statements=tuple(_carried_out(_settled_statements(statements, text), raw, text)),
-            tenure=max(tenure, key=lambda s: s.probability, default=None),
-            cue_probabilities=masked_maxima(sentences, self.thresholds),
-            **fields,
-        )
+    def read(
+        self,
+        raws: Sequence[str],
+        texts: Sequence[TokenizedText],
+        states: Sequence[States],
+        means: States,
+        sentences: Sentences,
+    ) -> list[Reading]:
+        """Everything that the head sees in each text; a text without tokens gives an empty reading.
 
-    def _fields(self, states: States) -> dict[str, dict[str, float]]:
-        logits = states.mean(axis=0) @ self.document_weight.T + self.document_bias
+        states, means, sentences: of the texts, see model.encoder.
+        """
+        tokens = [self.token_logits(s) if len(s) else s for s in states]
+        probabilities = self.probabilities(sentences, tokens)
+        found: list[list[_Found]] = [[] for _ in texts]
+        for row, column in np.argwhere(probabilities >= self.thresholds).tolist():
+            t, sentence, _, _ = sentences.places[row]
+            span = quote_span(raws[t], texts[t], sentence, tokens[t][:, column])
+            found[t].append((SENTENCE_LABELS[column], float(probabilities[row, column]), span))
+        owners = np.asarray([t for t, _, _, _ in sentences.places], dtype=np.int64)
+        best = masked_maxima(probabilities, self.thresholds, owners, len(texts))
+        fields = self._fields(means)
+        return [
+            _reading(raws[t], text, found[t], best[t], fields[t]) if len(text.ids) else _empty_reading()
+            for t, text in enumerate(texts)
+        ]
+
+    def _fields(self, vectors: NDArray[np.float32]) -> list[dict[str, dict[str, float]]]:
+        logits = vectors @ self.document_weight.T + self.document_bias
         ends = np.cumsum([len(v) for v in DOCUMENT_FIELDS.values()])[:-1]
-        parts = zip(DOCUMENT_FIELDS.items(), np.split(logits, ends), strict=True)
-        return {field: dict(zip(options, softmax(part).tolist(), strict=True)) for (field, options), part in parts}
+        parts = [softmax(part).tolist() for part in np.split(logits, ends, axis=1)]
+        return [
+            {field: dict(zip(options, row, strict=True)) for (field, options), row in zip(_FIELDS, rows, strict=True)}
+            for rows in zip(*parts, strict=True)
+        ]
 
 
 def peak(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """Average over the first axis, each entry weighted by its own exponential: (n, labels) -> (labels,)."""
-    weights = np.exp(np.clip(logits, -30, 30))
-    result: NDArray[np.float32] = (weights * logits).sum(axis=0) / weights.sum(axis=0)
+    weights = np.exp(np.minimum(np.maximum(logits, -30), 30))
+    result: NDArray[np.float32] = np.add.reduce(weights * logits, axis=0) / np.add.reduce(weights, axis=0)
     return result
 
 
-def masked_maxima(sentences: NDArray[np.float32], thresholds: NDArray[np.float32]) -> dict[str, float]:
-    """Largest probability of each cue value and of tenure over the sentences that do not state loyalty themselves.
+def masked_maxima(
+    sentences: NDArray[np.float32], thresholds: NDArray[np.float32], owners: NDArray[np.int64], count: int
+) -> list[dict[str, float]]:
+    """For each of `count` texts the largest probability of each cue value and of tenure over its sentences.
 
-    Such statements are outcomes: a feature read from them would be the answer. What stays below its threshold is 0, so
-    that everything that counts is also reported with a quote. sentences (n_sentences, labels).
+    Sentences that state loyalty themselves don't count: such statements are outcomes, a feature read from them would be
+    the answer. What stays below its threshold is 0, so that everything that counts is also reported with a quote.
+    sentences (n, labels); owners: the text of each, rising (n,).
     """
-    states_loyalty = (sentences[:, _STATED] >= thresholds[_STATED]).any(axis=1)
-    kept = np.where(sentences >= thresholds, sentences, 0.0)[~states_loyalty]
-    if not len(kept):
-        return dict.fromkeys((*CUE_VALUES, "tenure"), 0.0)
-    best = kept.max(axis=0)
-    return {label: float(best[_COLUMN[label]]) for label in (*CUE_VALUES, "tenure")}
+    states_loyalty = (sentences[:, _STATED] >= thresholds[_STATED]).any(axis=1, keepdims=True)
+    kept = np.where((sentences >= thresholds) & ~states_loyalty, sentences, 0.0)[:, _COUNTED]
+    best = np.zeros((count, len(_COUNTED)), dtype=np.float32)
+    if len(owners):
+        told, first = np.unique(owners, return_index=True)
+        best[told] = np.maximum.reduceat(kept, first, axis=0)
+    return [dict(zip(COUNTED, row, strict=True)) for row in best.tolist()]
+
+
+def _reading(
+    raw: str, text: TokenizedText, found: Sequence[_Found], best: dict[str, float], fields: dict[str, dict[str, float]]
+) -> Reading:
+    cues: list[Cue] = []
+    statements: list[Statement] = []
+    tenure: list[Statement] = []
+    for label, probability, (start, end) in found:
+        kind, _, value = label.partition(":")
+        quote = raw[start:end]
+        if kind == "stated":
+            statements.append(Statement(value, probability, quote, start, end))
+        elif kind == "tenure":
+            tenure.append(Statement(kind, probability, quote, start, end))
+        elif kind == "hypothetical":
+            cues.append(Cue(value, None, "hypothetical", probability, quote, start, end))
+        else:
+            state = "absent" if label in ABSENT_VALUES else "present"
+            cues.append(Cue(kind, value, state, probability, quote, start, end))  # type: ignore[arg-type]
+    return Reading(
+        cues=tuple(sorted(_settled(cues), key=lambda c: (c.start, c.cue))),
+        statements=tuple(_carried_out(_settled_statements(statements, text), raw, text)),
+        tenure=max(tenure, key=lambda s: s.probability, default=None),
+        cue_probabilities=best,
+        **fields,
+    )
 
 
 def quote_span(raw: str, text: TokenizedText, sentence: int, logits: NDArray[np.float32]) -> Span:
@@ -195,4 +229,4 @@ def _carried_out(statements: Sequence[Statement], raw: str, text: TokenizedText)
 
 def _empty_reading() -> Reading:
     fields = {f: {o: 1 / len(options) for o in options} for f, options in DOCUMENT_FIELDS.items()}
-    return Reading((), (), None, dict.fromkeys((*CUE_VALUES, "tenure"), 0.0), **fields)
+    return Reading((), (), None, dict.fromkeys(COUNTED, 0.0), **fields)

@@ -46,6 +46,12 @@ def sigmoid(x: Floats) -> Floats:
     return result
 
 
+def balance(three: Floats) -> Floats:
+    """P(highest) less P(lowest) of probabilities (..., 3)."""
+    result: Floats = three[..., 2] - three[..., 0]
+    return result
+
+
 @dataclass(frozen=True)
 class Fit:
     """Parameters of one fit. Row 0 is the estimate, the other rows are bootstrap refits.
@@ -63,26 +69,24 @@ class Fit:
     spread: float = 0.0
 
     def scores(self, x: Floats, rows: slice) -> tuple[Floats, Floats]:
-        """Linear scores of x (rows, n) or (n,) under the given parameter rows."""
+        """Linear scores of x (n,) or (..., rows, n) under the given parameter rows: (rows,) or (..., rows)."""
         n = len(self.features)
         pairs = [(x * m[rows, :n]).sum(axis=-1) for m in (self.repurchase, self.wom)]
         return pairs[0], pairs[1]
 
     def three(self, which: str, score: Floats, rows: slice) -> Floats:
-        """P(lowest), P(middle), P(highest): (rows, 3)."""
+        """P(lowest), P(middle), P(highest), (..., rows, 3), of scores (..., rows)."""
         cuts: Floats = getattr(self, which)[rows, -2:]
-        below = sigmoid(cuts - score[:, None])
-        return np.stack([below[:, 0], below[:, 1] - below[:, 0], 1 - below[:, 1]], axis=1)
+        below = sigmoid(cuts - score[..., None])
+        return np.stack([below[..., 0], below[..., 1] - below[..., 0], 1 - below[..., 1]], axis=-1)
 
     def index(self, x: Floats, rows: slice) -> Floats:
         """50 + 25 (P(stay) - P(leave)) + 25 (P(positive) - P(negative)), from 0 to 100, for every parameter row."""
         return self.index_of(*self.scores(x, rows), rows)
 
     def index_of(self, stance: Floats, word: Floats, rows: slice) -> Floats:
-        """The index from the two linear scores, (rows,) each."""
-        r, w = self.three("repurchase", stance, rows), self.three("wom", word, rows)
-        result: Floats = 50 + 25 * (r[:, 2] - r[:, 0]) + 25 * (w[:, 2] - w[:, 0])
-        return result
+        """The index from the two linear scores, (..., rows) each."""
+        return 50.0 + 25.0 * (balance(self.three("repurchase", stance, rows)) + balance(self.three("wom", word, rows)))
 
     def moments(self, x: Floats, rows: slice) -> tuple[Floats, Floats]:
         """Mean and variance of what one author turns out to say, from 0 to 100, under every parameter row.
@@ -92,7 +96,7 @@ class Fit:
         """
         stance, word = self.scores(x, rows)
         both = self.three("repurchase", stance, rows), self.three("wom", word, rows)
-        variance = sum(625 * (p[:, 2] + p[:, 0] - (p[:, 2] - p[:, 0]) ** 2) for p in both)
+        variance = sum(625 * (p[..., 2] + p[..., 0] - balance(p) ** 2) for p in both)
         return self.index_of(stance, word, rows), np.asarray(variance)
 
     def drawn(self, x: Floats) -> Floats:
@@ -105,8 +109,7 @@ class Fit:
 
     def deviation(self, x: Floats) -> float:
         """Standard deviation of what one author turns out to say: of the outcome, of the fit and of the cues."""
-        pairs = [self.moments(rows, slice(None)) for rows in self.drawn(x)]
-        means, variances = (np.concatenate(part) for part in zip(*pairs, strict=True))
+        means, variances = self.moments(self.drawn(x), slice(None))
         return float(np.sqrt(variances.mean() + means.var()))
 
     def interval(self, x: Floats, index: float) -> tuple[float, float]:
@@ -114,8 +117,7 @@ class Fit:
         if self.spread > 0:
             reach = self.spread * self.deviation(x)
             return max(0.0, index - reach), min(100.0, index + reach)
-        indices = np.concatenate([self.index(rows, slice(None)) for rows in self.drawn(x)])
-        low, high = np.percentile(indices, INTERVAL)
+        low, high = np.percentile(self.index(self.drawn(x), slice(None)), INTERVAL)
         return min(float(low), index), max(float(high), index)
 
     def contributions(self, x: Floats) -> tuple[float, Floats]:

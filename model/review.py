@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.codebook import SENTIMENT
-from model.encoder import encode_texts
+from model.encoder import encode_texts, means_of
 from model.scorer import CHUNK, Scorer
 from model.segment import tokenize
 from model.types import Sentiment
@@ -57,11 +57,11 @@ def read_texts(scorer: Scorer, texts: Sequence[str], targets: Sequence[str | Non
         part = texts[start : start + CHUNK]
         tokenized = tokenize(part, bundle.tokenizer, bundle.max_tokens)
         states = encode_texts(tokenized, bundle.encoder)
-        means = [s.mean(axis=0) if len(s) else np.zeros(width, dtype=np.float32) for s in states]
-        found = bundle.sentiment.of_vectors(np.stack(means))
+        means = means_of(states, width)
+        found = bundle.sentiment.of_vectors(means)
         has_words = [len(t.ids) > 0 and scorer.has_words(text) for t, text in zip(tokenized, part, strict=True)]
         sentiments += [s if there else None for s, there in zip(found, has_words, strict=True)]
-        vectors += means
+        vectors += list(means)
     for i, sentiment in zip(towards, scorer.sentiment([texts[i] for i in towards], [*towards.values()]), strict=True):
         sentiments[i] = sentiment
     return Readings(sentiments, np.stack(vectors) if vectors else np.zeros((0, width), dtype=np.float32))

@@ -17,7 +17,7 @@ from model.bundle import Bundle, load_bundle
 from model.case import TextReading, case_features
 from model.clean import clean, clean_threads, language
 from model.codebook import SENTIMENT
-from model.encoder import Encoder, States, encode_texts
+from model.encoder import Encoder, States, encode_texts, means_of, sentences_of
 from model.latency import Latency, TimedCase, latencies
 from model.roles import RoleDecision, decide_role
 from model.segment import TokenizedText, tokenize
@@ -73,6 +73,16 @@ class Scored:
         return TextReading(self.reading, self.sentences, len(self.raw.split()))
 
 
+@dataclass(frozen=True)
+class _Encoded:
+    """Texts with their token states, the mean of these (n_texts, width), and the sentiment of each text."""
+
+    texts: list[TokenizedText]
+    states: list[States]
+    means: States
+    whole: list[Sentiment]
+
+
 class Scorer:
     """Scores threads and texts with one bundle. Safe to use from several threads."""
 
@@ -119,11 +129,17 @@ class Scorer:
 
     def _whole(self, texts: Sequence[str]) -> list[Sentiment | None]:
         results: list[Sentiment | None] = []
-        for tokenized, states in self._encoded(texts):
-            full = [i for i, t in enumerate(tokenized) if len(t.ids) and self.has_words(texts[len(results) + i])]
-            found = dict(zip(full, self._bundle.sentiment.whole_many([states[i] for i in full]), strict=True))
-            results += [found.get(i) for i in range(len(tokenized))]
+        for read in self._encoded(texts):
+            raws = texts[len(results) : len(results) + len(read.texts)]
+            results += self._worded(raws, read)
         return results
+
+    def _worded(self, raws: Sequence[str], read: "_Encoded") -> list[Sentiment | None]:
+        """The sentiment of each text, None where it holds no words."""
+        return [
+            sentiment if len(text.ids) and self.has_words(raw) else None
+            for raw, text, sentiment in zip(raws, read.texts, read.whole, strict=True)
+        ]
 
     def _towards(self, texts: Sequence[str], targets: Sequence[str]) -> list[Sentiment | None]:
         head, tokenizer = self._bundle.target, self._bundle.tokenizer
@@ -185,9 +201,13 @@ class Scorer:
     def read_texts(self, texts: Sequence[str]) -> list[Scored]:
         """Both heads over each text, from one pass of the encoder."""
         results: list[Scored] = []
-        for tokenized, states in self._encoded(texts):
-            batch = zip(texts[len(results) : len(results) + len(tokenized)], tokenized, states, strict=True)
-            results += [self._scored(*item) for item in batch]
+        for read in self._encoded(texts):
+            raws = texts[len(results) : len(results) + len(read.texts)]
+            sentences = sentences_of(read.texts, read.states, read.means)
+            readings = self._bundle.conduct.read(raws, read.texts, read.states, read.means, sentences)
+            toned = self._bundle.sentiment.sentences(read.texts, sentences)
+            found = zip(raws, self._worded(raws, read), toned, readings, strict=True)
+            results += [Scored(raw, whole, parts if whole else (), reading) for raw, whole, parts, reading in found]
         return results
 
     def score(self, thread: Thread, *, as_of: datetime | None = None) -> Report:
@@ -275,30 +295,26 @@ class Scorer:
         found = self._towards([u.text for u in naming], [brand] * len(naming))
         return {u.id: s for u, s in zip(naming, found, strict=True)}
 
-    def _encoded(self, texts: Sequence[str]) -> Iterator[tuple[list[TokenizedText], list[States]]]:
+    def _encoded(self, texts: Sequence[str]) -> Iterator["_Encoded"]:
         """Texts in chunks, so that memory does not grow with their number."""
         for part in chunks(texts, self._chunk):
             tokenized = tokenize(part, self._bundle.tokenizer, self._bundle.max_tokens)
             states = encode_texts(tokenized, self._bundle.encoder)
-            self._look_again(tokenized, states)
-            yield tokenized, states
+            means = means_of(states, self._bundle.sentiment.weight.shape[1])
+            read = _Encoded(tokenized, states, means, self._bundle.sentiment.of_vectors(means))
+            self._look_again(read)
+            yield read
 
-    def _look_again(self, texts: Sequence[TokenizedText], states: list[States]) -> None:
-        """Replaces the states of texts whose label is a close call by those of the float encoder."""
+    def _look_again(self, read: "_Encoded") -> None:
+        """Replaces what the 8-bit encoder says of texts whose label is a close call by what the float encoder says."""
         if self._bundle.exact is None:
             return
-        full = [i for i, t in enumerate(texts) if len(t.ids)]
-        found = self._bundle.sentiment.whole_many([states[i] for i in full])
-        close = [i for i, sentiment in zip(full, found, strict=True) if is_close(sentiment, len(texts[i].ids))]
-        for i, again in zip(close, encode_texts([texts[i] for i in close], self._bundle.exact), strict=True):
-            states[i] = again
-
-    def _scored(self, raw: str, text: TokenizedText, states: States) -> Scored:
-        reading = self._bundle.conduct.read(raw, text, states)
-        if not len(text.ids) or not self.has_words(raw):
-            return Scored(raw, None, (), reading)
-        head = self._bundle.sentiment
-        return Scored(raw, head.whole(states), head.sentences(text, states), reading)
+        pairs = enumerate(zip(read.texts, read.whole, strict=True))
+        close = [i for i, (text, whole) in pairs if len(text.ids) and is_close(whole, len(text.ids))]
+        again = encode_texts([read.texts[i] for i in close], self._bundle.exact)
+        read.means[close] = means_of(again, read.means.shape[1])
+        for i, states, sentiment in zip(close, again, self._bundle.sentiment.whole(again), strict=True):
+            read.states[i], read.whole[i] = states, sentiment
 
     def _text_loyalty(self, scored: Scored) -> TextLoyalty:
         if scored.sentiment is None:
@@ -427,6 +443,8 @@ def _scored_utterance(
 def _attributed(scored: Scored, uid: str) -> Scored:
     """The same reading with the utterance's id on every quote."""
     reading = scored.reading
+    if not (reading.cues or reading.statements or reading.tenure):
+        return scored
     cues: tuple[Cue, ...] = tuple(replace(c, utterance=uid) for c in reading.cues)
     statements: tuple[Statement, ...] = tuple(replace(s, utterance=uid) for s in reading.statements)
     tenure = replace(reading.tenure, utterance=uid) if reading.tenure else None

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.codebook import SENTIMENT
-from model.encoder import States
+from model.encoder import Sentences, States, means_of
 from model.segment import TokenizedText
 from model.types import SentenceSentiment, Sentiment
 
@@ -49,25 +49,20 @@ class SentimentHead:
         result: NDArray[np.float32] = vectors @ self.weight.T + self.bias
         return result
 
-    def whole(self, states: States) -> Sentiment:
-        """Sentiment of a text from its token states (n_tokens, width), n_tokens at least 1."""
-        return self.of_vectors(states.mean(axis=0, keepdims=True))[0]
+    def whole(self, states: Sequence[States]) -> list[Sentiment]:
+        """Sentiment of texts from their token states (n_tokens, width), n_tokens at least 1."""
+        return self.of_vectors(means_of(states, self.weight.shape[1]))
 
-    def whole_many(self, states: Sequence[States]) -> list[Sentiment]:
-        """Sentiment of several texts, each with at least one token."""
-        return self.of_vectors(np.stack([s.mean(axis=0) for s in states])) if states else []
-
-    def sentences(self, text: TokenizedText, states: States) -> tuple[SentenceSentiment, ...]:
-        """Sentiment of each sentence that holds a token, read in the context of the text."""
-        pairs = [(s, t) for s, t in zip(text.sentences, text.token_spans, strict=True) if t[1] > t[0]]
-        if not pairs:
-            return ()
-        vectors = np.stack([states[a:b].mean(axis=0) for _, (a, b) in pairs])
-        found = zip(pairs, self.of_vectors(vectors), strict=True)
-        return tuple(SentenceSentiment(start, end, sentiment) for ((start, end), _), sentiment in found)
+    def sentences(self, texts: Sequence[TokenizedText], sentences: Sentences) -> list[tuple[SentenceSentiment, ...]]:
+        """For each text the sentiment of each sentence that holds a token, read in the context of the text."""
+        found: list[list[SentenceSentiment]] = [[] for _ in texts]
+        for (text, row, _, _), sentiment in zip(sentences.places, self.of_vectors(sentences.means), strict=True):
+            found[text].append(SentenceSentiment(*texts[text].sentences[row], sentiment))
+        return [tuple(one) for one in found]
 
     def of_vectors(self, vectors: NDArray[np.float32]) -> list[Sentiment]:
         """Calibrated sentiment of vectors (n, width)."""
         rows: Any = softmax(self.logits(vectors) / self.temperature).astype(np.float64)
-        rows = (rows / rows.sum(axis=1, keepdims=True)).tolist()
-        return [Sentiment(SENTIMENT[int(np.argmax(row))], row[0], row[1], row[2], row[2] - row[0]) for row in rows]
+        rows /= rows.sum(axis=1, keepdims=True)
+        labels = (SENTIMENT[i] for i in rows.argmax(axis=1).tolist())
+        return [Sentiment(label, a, b, c, c - a) for label, (a, b, c) in zip(labels, rows.tolist(), strict=True)]

@@ -78,7 +78,10 @@ class Features:
 
 @dataclass(frozen=True, slots=True)
 class SpamScore:
-    """score in [0, 1], not a calibrated probability; reasons: what spoke for it most, strongest first."""
+    """score in [0, 1], not a calibrated probability.
+
+    reasons: what spoke for it most, strongest first; none where the score is too low to do anything.
+    """
 
     score: float
     reasons: tuple[str, ...]
@@ -110,7 +113,8 @@ class SpamModel:
         spoken = self.hashed[hashes] * values
         hand = found.hand * (self.hand if video else self.hand + self.hand_page)
         logit = float(spoken.sum() + hand.sum()) + self.bias + (0.0 if video else self.bias_page)
-        return SpamScore(1 / (1 + math.exp(-max(min(logit, 50.0), -50.0))), _reasons(found, spoken, hand))
+        score = 1 / (1 + math.exp(-max(min(logit, 50.0), -50.0)))
+        return SpamScore(score, _reasons(found, spoken, hand) if score >= min(self.drop_from, self.flag_from) else ())
 
     def save(self, path: Path) -> None:
         """Writes the file that `load_spam_model` reads; weights in half precision."""

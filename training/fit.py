@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 
 from model.bundle import Bundle, bundle_digest, conduct_head, exact_encoder, file_digest, load_bundle, sentiment_head
 from model.codebook import SENTENCE_LABELS, SENTIMENT
-from model.encoder import OnnxEncoder, encode_texts
+from model.encoder import OnnxEncoder, encode_texts, means_of, sentences_of
 from model.loyalty import CONDUCT_FEATURES, FULL_FEATURES, Fit, LoyaltyHead
 from model.scorer import Scorer
 from model.segment import tokenize
@@ -201,13 +201,14 @@ def fit_thresholds(bundle: Bundle, files: list[Path], held_out: set[str]) -> NDA
     """Thresholds of the conduct head on the documents that training left out."""
     examples = [e for f in files for e in conduct_examples(f, bundle.tokenizer, max_tokens=bundle.max_tokens)]
     examples = [e for e in examples if e.id in held_out]
-    states = encode_texts([e.text for e in examples], bundle.encoder)
+    texts = [e.text for e in examples]
+    states = encode_texts(texts, bundle.encoder)
     head = bundle.conduct
-    found = [
-        head.sentence_probabilities(e.text, s, head.token_logits(s)) for e, s in zip(examples, states, strict=True)
-    ]
+    sentences = sentences_of(texts, states, means_of(states, head.token_weight.shape[1]))
+    found = head.probabilities(sentences, [head.token_logits(s) for s in states])
+    owners = np.asarray([t for t, _, _, _ in sentences.places])
     truth = calibrate.document_maxima([e.sentence_labels for e in examples])
-    return calibrate.thresholds(calibrate.document_maxima(found), truth)
+    return calibrate.thresholds(calibrate.document_maxima([found[owners == t] for t in range(len(texts))]), truth)
 
 
 def training_texts(data: Path) -> list[str]:

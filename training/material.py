@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from model.bundle import Bundle
 from model.codebook import SENTIMENT
 from model.drift import NEVER
-from model.encoder import Encoder, encode_texts
+from model.encoder import encode_texts, means_of
 from model.reading.table import read_table
 from model.segment import TokenizedText, tokenize
 from model.sentiment import SentimentHead, softmax
@@ -197,16 +197,7 @@ def _read(bundle: Bundle, head: SentimentHead, texts: Sequence[str], cache: Path
     if not path.is_file():
         cache.mkdir(parents=True, exist_ok=True)
         fresh = path.with_suffix(".new")
-        save_file({"vectors": _vectors(tokens, bundle.encoder, len(head.weight[0]))}, fresh)
+        save_file({"vectors": means_of(encode_texts(tokens, bundle.encoder), len(head.weight[0]))}, fresh)
         fresh.replace(path)
     found = load_file(path)["vectors"]
     return Texts(texts, tokens, found, softmax(head.logits(found)).astype(np.float64))
-
-
-def _vectors(tokens: Sequence[TokenizedText], encoder: Encoder, width: int) -> tune.Vectors:
-    states = encode_texts(tokens, encoder)
-    result = np.zeros((len(tokens), width), dtype=np.float32)
-    for row, found in enumerate(states):
-        if len(found):
-            result[row] = found.mean(axis=0)
-    return result

@@ -3,11 +3,11 @@ import pytest
 
 from model.codebook import CUE_VALUES, CUES, DOCUMENT_FIELDS, SENTENCE_LABELS
 from model.conduct import QUOTE_WORDS, peak, quote_span
-from model.encoder import encode_texts
+from model.encoder import encode_texts, means_of, sentences_of
 from model.segment import tokenize
 from model.sentiment import SentimentHead, is_close
 from model.types import Sentiment
-from tests.fakes import FakeEncoder, fake_conduct_head, fake_sentiment_head, fake_tokenizer
+from tests.fakes import WIDTH, FakeEncoder, fake_conduct_head, fake_sentiment_head, fake_tokenizer
 
 
 def encoded(text):
@@ -15,8 +15,14 @@ def encoded(text):
     return tokenized, encode_texts([tokenized], FakeEncoder())[0]
 
 
-def read(text):
-    return fake_conduct_head().read(text, *encoded(text))
+def read(*texts, head=None):
+    """The reading of a text, or of several at once."""
+    tokenized = tokenize(texts, fake_tokenizer(), 126)
+    states = encode_texts(tokenized, FakeEncoder())
+    means = means_of(states, WIDTH)
+    sentences = sentences_of(tokenized, states, means)
+    found = (head or fake_conduct_head()).read(texts, tokenized, states, means, sentences)
+    return found if len(texts) > 1 else found[0]
 
 
 def test_the_codebook_has_a_column_for_every_label_once():
@@ -30,7 +36,7 @@ def test_the_codebook_has_a_column_for_every_label_once():
     ("text", "label"), [("great day", "positive"), ("awful day", "negative"), ("a day", "neutral")]
 )
 def test_sentiment_is_a_distribution_with_the_largest_as_label(text, label):
-    found = fake_sentiment_head().whole(encoded(text)[1])
+    (found,) = fake_sentiment_head().whole([encoded(text)[1]])
     assert found.label == label
     assert found.negative + found.neutral + found.positive == pytest.approx(1)
     assert found.valence == pytest.approx(found.positive - found.negative)
@@ -38,7 +44,9 @@ def test_sentiment_is_a_distribution_with_the_largest_as_label(text, label):
 
 def test_a_mixed_text_shows_its_turn_by_sentence():
     text = "It was great. Then it was awful."
-    found = fake_sentiment_head().sentences(*encoded(text))
+    tokenized, states = encoded(text)
+    sentences = sentences_of([tokenized], [states], means_of([states], WIDTH))
+    (found,) = fake_sentiment_head().sentences([tokenized], sentences)
     assert [s.sentiment.label for s in found] == ["positive", "negative"]
     assert [text[s.start : s.end] for s in found] == ["It was great.", "Then it was awful."]
 
@@ -46,9 +54,9 @@ def test_a_mixed_text_shows_its_turn_by_sentence():
 def test_temperature_changes_confidence_and_never_the_label():
     head = fake_sentiment_head()
     cool = SentimentHead(head.weight, head.bias, temperature=3.0)
-    states = encoded("great great day")[1]
-    assert cool.whole(states).label == head.whole(states).label
-    assert cool.whole(states).positive < head.whole(states).positive
+    states = [encoded("great great day")[1]]
+    assert cool.whole(states)[0].label == head.whole(states)[0].label
+    assert cool.whole(states)[0].positive < head.whole(states)[0].positive
 
 
 def test_cues_carry_state_quote_and_offsets():
@@ -89,6 +97,28 @@ def test_an_empty_text_gives_an_empty_reading():
     assert sum(found.role.values()) == pytest.approx(1)
 
 
+def test_texts_read_together_are_read_as_each_alone():
+    texts = (
+        "They ignored me. A refund came, so I come back again.",
+        "",
+        "Customer for years.",
+        "They should say sorry.\n\nNever again!",
+        "An ordinary day.",
+    )
+    assert read(*texts) == [read(text) for text in texts]
+
+
+def test_means_are_those_of_the_tokens_and_sentences_without_tokens_are_left_out():
+    tokenized = tokenize(["great day. awful", "", "refund"], fake_tokenizer(), 126)
+    states = encode_texts(tokenized, FakeEncoder())
+    means = means_of(states, WIDTH)
+    found = sentences_of(tokenized, states, means)
+    assert means.tolist() == [s.mean(axis=0).tolist() if len(s) else [0.0] * WIDTH for s in states]
+    assert [(t, i) for t, i, _, _ in found.places] == [(0, 0), (0, 1), (2, 0)]
+    for row, (t, _, a, b) in zip(found.means, found.places, strict=True):
+        assert row == pytest.approx(states[t][a:b].mean(axis=0))
+
+
 def test_peak_is_the_maximum_when_one_stands_out_and_the_mean_when_none_does():
     assert peak(np.asarray([[9.0], [-9.0]], dtype=np.float32))[0] == pytest.approx(9, abs=0.01)
     assert peak(np.asarray([[2.0], [2.0]], dtype=np.float32))[0] == pytest.approx(2)
@@ -98,7 +128,7 @@ def test_of_two_contrary_statements_in_a_sentence_the_surer_stays():
     head = fake_conduct_head()
     head.token_bias[SENTENCE_LABELS.index("stated:stay")] = -11
     text = "Never again. Customer again."
-    found = head.read(text, *encoded(text))
+    found = read(text, head=head)
     assert [(s.kind, s.start < 12) for s in found.statements] == [("leave", True), ("stay", False)]
 
 
@@ -106,7 +136,7 @@ def test_what_is_not_reported_does_not_count():
     head = fake_conduct_head()
     head.thresholds[SENTENCE_LABELS.index("redress:refund")] = 0.999
     text = "A refund came."
-    found = head.read(text, *encoded(text))
+    found = read(text, head=head)
     assert found.cues == ()
     assert found.cue_probabilities["redress:refund"] == 0
 

@@ -24,13 +24,17 @@ FEATURES = {
     "AVX-512 VNNI": ("avx512_vnni", "hw.optional.avx512vnni"),
     "AVX-VNNI": ("avx_vnni",),
     "AVX-512 bfloat16": ("avx512_bf16",),
+    "AMX bfloat16": ("amx_bf16",),
     "AMX 8 bit": ("amx_int8",),
     "Arm dot product": ("asimddp", "hw.optional.arm.feat_dotprod"),
     "Arm 8-bit matrices": ("i8mm", "hw.optional.arm.feat_i8mm"),
+    "Arm bfloat16": ("bf16", "hw.optional.arm.feat_bf16"),
     "SVE": ("sve",),
 }
 # Instructions that multiply 8-bit numbers and add the products in one step, the best first.
 EIGHT_BIT = ("AMX 8 bit", "Arm 8-bit matrices", "AVX-512 VNNI", "AVX-VNNI", "Arm dot product")
+# The same for numbers of 16 bits with the range of floats.
+BFLOAT = ("AMX bfloat16", "AVX-512 bfloat16", "Arm bfloat16")
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,11 @@ class Host:
     def eight_bit(self) -> str | None:
         """The best instruction for 8-bit products; None where they are made of several."""
         return next((name for name in EIGHT_BIT if name in self.features), None)
+
+    @property
+    def bfloat(self) -> str | None:
+        """The best instruction for products in bfloat16; None where they are slower than in floats."""
+        return next((name for name in BFLOAT if name in self.features), None)
 
 
 def host(root: Path = ROOT) -> Host:

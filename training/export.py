@@ -2,8 +2,9 @@
 
 A few channels of a transformer's activations are far larger than the others and take most of the 8 bits. Their size is
 moved into the weights before quantising (Xiao et al. 2022, SmoothQuant): activations are divided by a factor per
-channel, and the weights that they meet are multiplied by it. The range of the activations is measured here once, so
-that a text's states don't depend on what it is read together with.
+channel, and the weights that they meet are multiplied by it. Channels that lie far from zero are moved to it first
+(Wei et al. 2023, Outlier Suppression+). The range of the activations is measured here once, so that a text's states
+don't depend on what it is read together with.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,12 +21,14 @@ from torch import Tensor, nn
 from model.encoder import batches, pad
 from training import graph
 from training.network import Network
-from training.rounding import held, rounded
+from training.rounding import held, numbers, rounded
 
 Floats = NDArray[np.float32]
 
 # How much of the difficulty moves from activations to weights, by product; near the least error of single products.
 ALPHAS = {"attention": 0.9, "output": 0.95, "inner": 0.9, "outer": 0.9}
+# Products of a norm: a shift goes into its weights. Of the others one is of averages, one begins at zero already.
+SHIFTED = ("attention", "inner")
 # Rows of activations that are kept of each product: more change the rounding little and take gigabytes.
 ROWS = 3000
 
@@ -106,24 +109,29 @@ def eight_bits(encoder: graph.Encoder, seen: Sequence[dict[str, Seen]]) -> graph
 
 
 def _layer(layer: graph.Layer, seen: dict[str, Seen]) -> graph.Layer:
-    made = {name: _product(getattr(layer, name), own, ALPHAS[name]) for name, own in seen.items()}
+    made = {name: _product(getattr(layer, name), own, ALPHAS[name], name in SHIFTED) for name, own in seen.items()}
     attention, output = made["attention"], made["output"]
     changed: dict[str, Any] = {**made, "attention": _values_times(attention, output.inverse), "output": _bare(output)}
     return replace(layer, **changed)
 
 
-def _product(p: graph.Product, seen: Seen, alpha: float) -> graph.Product:
-    largest = np.maximum(np.maximum(seen.high, -seen.low), 1e-5)
+def _product(p: graph.Product, seen: Seen, alpha: float, shifted: bool) -> graph.Product:
+    centre = (seen.high + seen.low) / 2 if shifted else np.zeros_like(seen.high)
+    largest = np.maximum(np.maximum(seen.high - centre, centre - seen.low), 1e-5)
     factor = largest**alpha / np.maximum(np.abs(p.weight).max(axis=1), 1e-5) ** (1 - alpha)
     factor = np.clip(factor, 1e-3, 1e3).astype(np.float32)
-    low, high = float(min((seen.low / factor).min(), 0)), float(max((seen.high / factor).max(), 1e-6))
+    shift = seen.low / factor if shifted else np.zeros_like(factor)
+    lowest, highest = (limit / factor - shift for limit in (seen.low, seen.high))
+    low, high = float(min(lowest.min(), 0)), float(max(highest.max(), 1e-6))
     x = np.concatenate(seen.rows)
-    inputs = held(x / factor, low, high)
+    inputs = held(x / factor - shift, low, high)
     weight = p.weight * factor[:, None]
-    small, scale = rounded(weight, inputs)
-    # What rounding adds to the results on average is taken out of the bias (Nagel et al. 2019).
+    # A mean error is no error: the bias takes it back.
+    small, scale = rounded(weight, inputs - inputs.mean(axis=0), numbers(highest, low, high))
+    # What rounding adds to the results on average is taken out of the bias (Nagel et al. 2019), and so is the shift.
     bias = p.bias + (x @ p.weight - inputs @ (small * scale)).mean(axis=0)
-    return graph.Product(weight, bias.astype(np.float32), 1 / factor, low, high, (small, scale))
+    given = shift if shifted else None
+    return graph.Product(weight, bias.astype(np.float32), 1 / factor, given, low, high, (small, scale))
 
 
 def _values_times(attention: graph.Product, inverse: Floats | None) -> graph.Product:

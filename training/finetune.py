@@ -33,7 +33,7 @@ from model.codebook import DOCUMENT_FIELDS, SENTIMENT
 from model.segment import TokenizedText
 from training import data
 from training.emoji import read_emoji
-from training.network import Layout, Network, peak_by
+from training.network import Layout, Network, peak_by, quick
 
 # Weight of "not said here" for a sentence where another one of its text is quoted for the same label.
 REPEATED = 0.3
@@ -155,14 +155,14 @@ def plan(examples: Examples, o: Options) -> list[Step]:
 def encode(
     network: Network, texts: list[TokenizedText], special: tuple[int, int, int], *, first_window: bool
 ) -> tuple[Tensor, Layout]:
-    """Token states of a batch in float32, computed in bfloat16, and where they belong."""
+    """Token states of a batch in float32, and where they belong."""
     ids, mask, layout = data.collate(texts, special, first_window=first_window)
     return states_of(network, ids, mask), layout
 
 
 def states_of(network: Network, ids: Tensor, mask: Tensor) -> Tensor:
-    """Token states in float32, computed in bfloat16."""
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    """Token states in float32."""
+    with quick():
         states = network.states(ids, mask)
     return states.float()
 

@@ -6,7 +6,7 @@ operator for attention, the sum and the layer norm apart (the fused one is slowe
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,13 +24,15 @@ class Product:
     """One product of the encoder: x @ weight + bias, weight (inputs, outputs).
 
     inverse: factors (inputs,) that x is multiplied by first, None for none; the weight has them taken out already.
-    low, high: range of the factored x that 8 bits hold; None to find it in each batch.
+    shift: what is taken from the factored x (inputs,), None for nothing; the bias has it put back already.
+    low, high: range of x, so changed, that 8 bits hold; None to find it in each batch.
     small: the weight in 8 bits (inputs, outputs) and the scale of each output (outputs,); None to round to the nearest.
     """
 
     weight: Floats
     bias: Floats
     inverse: Floats | None = None
+    shift: Floats | None = None
     low: float | None = None
     high: float | None = None
     small: tuple[NDArray[np.int8], Floats] | None = None
@@ -132,9 +134,18 @@ class _Writer:
         weight, bias = map(self.constant, norm)
         return str(self.add("LayerNormalization", x, weight, bias, axis=-1, epsilon=epsilon))
 
+    def of_norm(self, x: str, norm: tuple[Floats, Floats], epsilon: float, p: Product) -> str:
+        """The product of a norm of x. Factors and shift go into the weights of a norm of its own, and cost nothing."""
+        factor = np.float32(1) if p.inverse is None else p.inverse
+        shift = np.float32(0) if p.shift is None else p.shift
+        changed = self.norm(x, (norm[0] * factor, norm[1] * factor - shift), epsilon)
+        return self.product(changed, replace(p, inverse=None, shift=None))
+
     def product(self, x: str, p: Product) -> str:
         if p.inverse is not None:
             x = self.add("Mul", x, self.constant(p.inverse))
+        if p.shift is not None:
+            x = self.add("Sub", x, self.constant(p.shift))
         bias = self.constant(p.bias)
         weight, scale = (self.constant(one) for one in p.small or quantized_weight(p.weight))
         if p.low is None or p.high is None:
@@ -148,8 +159,7 @@ class _Writer:
     def embeddings(self, e: Encoder) -> str:
         # 8 bits cost agreement here, 16 don't.
         words = self.add("Gather", self.constant(e.words.astype(np.float16)), "input_ids")
-        x = self.placed(words, self.constant(e.places))
-        return self.norm(x, e.norm, e.epsilon)
+        return self.placed(words, self.constant(e.places))
 
     def placed(self, words: str, places: str) -> str:
         length = self.add("Shape", "input_ids", start=1, end=2)
@@ -176,11 +186,12 @@ class _Writer:
         padded = branch("padded", *parts, "", mask.tokens)
         return str(self.add("If", mask.full, then_branch=branch("full", *parts), else_branch=padded))
 
-    def layer(self, x: str, mask: Mask, e: Encoder, one: Layer) -> str:
-        seen = self.attention(self.product(x, one.attention), mask, e.heads)
-        x = self.norm(self.add("Add", self.product(seen, one.output), x), one.norms[0], e.epsilon)
-        inner = self.add("Gelu", self.product(x, one.inner), domain=FUSED)
-        return self.norm(self.add("Add", self.product(inner, one.outer), x), one.norms[1], e.epsilon)
+    def layer(self, x: str, norm: tuple[Floats, Floats], mask: Mask, e: Encoder, one: Layer) -> str:
+        """From the sum before a norm to the sum before the next layer's."""
+        seen = self.attention(self.of_norm(x, norm, e.epsilon, one.attention), mask, e.heads)
+        x = str(self.add("Add", self.product(seen, one.output), self.norm(x, norm, e.epsilon)))
+        inner = self.add("Gelu", self.of_norm(x, one.norms[0], e.epsilon, one.inner), domain=FUSED)
+        return str(self.add("Add", self.product(inner, one.outer), self.norm(x, one.norms[0], e.epsilon)))
 
     def model(self, x: str, width: int) -> ModelProto:
         """The finished graph with x as its result."""
@@ -198,9 +209,11 @@ def graph(e: Encoder) -> ModelProto:
     w = _Writer()
     x = w.embeddings(e)
     mask = w.mask()
+    norm = e.norm
     for one in e.layers:
-        x = w.layer(x, mask, e, one)
-    return w.model(x, e.words.shape[1])
+        x = w.layer(x, norm, mask, e, one)
+        norm = one.norms[1]
+    return w.model(w.norm(x, norm, e.epsilon), e.words.shape[1])
 
 
 @dataclass

@@ -21,7 +21,7 @@ from model.encoder import batches, pad
 from model.segment import TokenizedText
 from model.sentiment import SentimentHead, softmax
 from training import data, finetune
-from training.network import Network
+from training.network import Network, quick
 
 Floats = NDArray[np.float64]
 Vectors = NDArray[np.float32]
@@ -147,8 +147,8 @@ class Halves:
         return nn.utils.rnn.pad_sequence(found, batch_first=True).float(), mask
 
     def upper(self, network: Network, hidden: Tensor, mask: Tensor) -> Tensor:
-        """Token states of a network that shares the lower half, in float32, computed in bfloat16."""
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        """Token states of a network that shares the lower half, in float32."""
+        with quick():
             for layer in network.encoder.encoder.layer[-self.layers :]:
                 hidden = layer(hidden, mask[:, None, None, :])
         return hidden.float()
@@ -184,7 +184,7 @@ class Halves:
         for batch in batches([len(i) for i in new], 2048, 64, math.inf):
             rows, padded = (torch.from_numpy(x) for x in pad([new[i] for i in batch], self._special))
             mask = padded.bool()
-            with torch.autocast("cpu", dtype=torch.bfloat16):
+            with quick():
                 hidden = network.encoder.embeddings(input_ids=rows)
                 for layer in network.encoder.encoder.layer[: -self.layers]:
                     hidden = layer(hidden, mask[:, None, None, :])

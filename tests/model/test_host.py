@@ -7,7 +7,9 @@ from model.host import features, host, processor_name
     ("flags", "expected"),
     [
         ("fpu sse2 avx2 avx512f avx512_vnni", ("AVX2", "AVX-512", "AVX-512 VNNI")),
+        ("avx512_bf16 amx_bf16 amx_int8", ("AVX-512 bfloat16", "AMX bfloat16", "AMX 8 bit")),
         ("fp asimd asimddp i8mm sve", ("Arm dot product", "Arm 8-bit matrices", "SVE")),
+        ("fp asimd bf16", ("Arm bfloat16",)),
         ("hw.optional.arm.feat_dotprod hw.optional.arm.feat_i8mm", ("Arm dot product", "Arm 8-bit matrices")),
         ("avx2x", ()),
         ("", ()),
@@ -24,9 +26,20 @@ def test_a_name_that_says_little_is_followed_by_family_and_model():
     assert processor_name({"model name": "Cortex"}) == "Cortex"
 
 
-def test_the_best_instruction_for_8_bit_is_named():
-    here = host()
-    assert here.eight_bit is None or here.eight_bit in here.features
+@pytest.mark.parametrize(
+    ("flags", "eight_bit", "bfloat"),
+    [
+        ("avx2 avx512f", None, None),
+        ("avx512_vnni avx512_bf16", "AVX-512 VNNI", "AVX-512 bfloat16"),
+        ("avx512_vnni avx512_bf16 amx_int8 amx_bf16", "AMX 8 bit", "AMX bfloat16"),
+        ("asimddp bf16", "Arm dot product", "Arm bfloat16"),
+    ],
+)
+def test_the_best_instructions_for_8_and_16_bits_are_named(tmp_path, flags, eight_bit, bfloat):
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/cpuinfo").write_text(f"model name : some\nflags : {flags}\n")
+    here = host(tmp_path)
+    assert (here.eight_bit, here.bfloat) == (eight_bit, bfloat)
 
 
 def test_this_machine_has_cores_and_never_more_than_are_online():

@@ -30,7 +30,7 @@ from training import calibrate, data, finetune, fit, graph, loyalty, refit
 from training.average import average
 from training.export import activations, encoder_of, export
 from training.network import Network, mean_by, peak_by
-from training.rounding import held, rounded
+from training.rounding import held, numbers, rounded
 
 WORDS = [
     "great",
@@ -353,10 +353,25 @@ def test_rounding_by_results_is_nearer_to_them_than_rounding_each_weight():
     x = (rng.normal(size=(400, 6)) @ rng.normal(size=(6, 24)) + 0.1 * rng.normal(size=(400, 24))).astype(np.float32)
     weight = rng.normal(size=(24, 8)).astype(np.float32)
     errors = []
-    for small, scale in (graph.quantized_weight(weight), rounded(weight, x)):
+    for small, scale in (graph.quantized_weight(weight), rounded(weight, x, np.full(24, 128.0))):
         assert small.dtype == np.int8
         errors.append(float(((x @ (small * scale) - x @ weight) ** 2).mean()))
     assert errors[1] < errors[0] / 2
+
+
+@pytest.mark.parametrize("inputs", [8, 9])
+def test_two_neighbouring_products_always_fit_into_16_bits(inputs):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, inputs)).astype(np.float32)
+    weight = np.abs(rng.normal(size=(inputs, 40))).astype(np.float32) * rng.choice([-1, 1], size=40)
+    tops = rng.choice([0.0, 60.0, 255.0], size=inputs)
+    small, scale = rounded(weight.astype(np.float32), x, tops)
+    products = tops[:, None] * small
+    even = inputs - inputs % 2
+    for sign in (1, -1):
+        pairs = np.maximum(sign * products[:even], 0).reshape(-1, 2, 40).sum(axis=1)
+        assert pairs.max() < 2**15
+    assert ((x @ (small * scale - weight)) ** 2).mean() < 0.01 * ((x @ weight) ** 2).mean()
 
 
 def test_what_8_bits_hold_is_within_half_a_step_and_keeps_zero():
@@ -364,6 +379,7 @@ def test_what_8_bits_hold_is_within_half_a_step_and_keeps_zero():
     kept = held(x, -1.0, 3.0)
     assert np.abs(kept - x).max() <= 4 / 255
     assert held(np.zeros(1, dtype=np.float32), -1.0, 3.0)[0] == 0
+    assert numbers(np.asarray([-9.0, -1.0, 3.0, 9.0], dtype=np.float32), -1.0, 3.0).tolist() == [0, 0, 255, 255]
 
 
 def test_temperature_recovers_the_scale_of_overconfident_logits():

@@ -1,4 +1,7 @@
-"""Takes the pictures of the page for the docs: `python -m tests.service.photograph` (needs Chromium)."""
+"""Takes the pictures of the page and the report for the docs: `python -m tests.service.photograph` (needs Chromium).
+
+The fonts of the first choice look best: Debian has them as fonts-inter and fonts-sil-charis.
+"""
 
 import io
 import os
@@ -10,6 +13,7 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
+from service.cli import main as main_of_cli
 from service.serve import ROOT, command, environment
 from tests.service.test_server import free_port, running
 from tests.service.test_web_browser import CHROMIUM, FLAGS
@@ -66,7 +70,22 @@ def main() -> None:
             page.mouse.move(0, 0)
             page.wait_for_timeout(500)
             save(page.screenshot(), ROOT / "docs" / name)
+        report(browser, folder)
     shutil.rmtree(folder)
+
+
+def report(browser: Any, folder: Path) -> None:
+    """The report of the bundled example as `amends score --html` writes it: its head, and the thread further down."""
+    written = folder / "report.html"
+    main_of_cli(["score", str(ROOT / "examples/kettle-recall.html"), "--html", str(written)])
+    page = browser.new_page(viewport={"width": WIDTH, "height": 1100}, color_scheme="light")
+    page.goto(written.as_uri())
+    save(page.screenshot(), ROOT / "docs/report.png")
+    page.evaluate(
+        "const title = [...document.querySelectorAll('h2')].find(h => h.textContent == 'Thread');"
+        "scrollTo(0, title.getBoundingClientRect().top + scrollY - 28)"
+    )
+    save(page.screenshot(), ROOT / "docs/report-thread.png")
 
 
 if __name__ == "__main__":

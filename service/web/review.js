@@ -32,8 +32,11 @@ function show() {
     }
     return;
   }
-  byId("text").textContent = one.text;
-  byId("text").classList.toggle("long", one.text.length > LONG);
+  const text = byId("text");
+  text.textContent = one.text;
+  text.classList.toggle("long", one.text.length > LONG);
+  // Without a mouse a long text is scrolled with the arrow keys, once it has the focus.
+  text.tabIndex = text.scrollHeight > text.clientHeight ? 0 : -1;
   // The model's own reading would lead the reader's; only what somebody else said is told.
   byId("why").textContent = one.given ? `Labelled ${one.given} before${one.target ? `, towards ${one.target}` : ""}` : "";
   byId("progress").max = all;

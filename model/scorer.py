@@ -134,7 +134,7 @@ class Scorer:
             results += self._worded(raws, read)
         return results
 
-    def _worded(self, raws: Sequence[str], read: "_Encoded") -> list[Sentiment | None]:
+    def _worded(self, raws: Sequence[str], read: _Encoded) -> list[Sentiment | None]:
         """The sentiment of each text, None where it holds no words."""
         return [
             sentiment if len(text.ids) and self.has_words(raw) else None
@@ -295,7 +295,7 @@ class Scorer:
         found = self._towards([u.text for u in naming], [brand] * len(naming))
         return {u.id: s for u, s in zip(naming, found, strict=True)}
 
-    def _encoded(self, texts: Sequence[str]) -> Iterator["_Encoded"]:
+    def _encoded(self, texts: Sequence[str]) -> Iterator[_Encoded]:
         """Texts in chunks, so that memory does not grow with their number."""
         for part in chunks(texts, self._chunk):
             tokenized = tokenize(part, self._bundle.tokenizer, self._bundle.max_tokens)
@@ -305,7 +305,7 @@ class Scorer:
             self._look_again(read)
             yield read
 
-    def _look_again(self, read: "_Encoded") -> None:
+    def _look_again(self, read: _Encoded) -> None:
         """Replaces what the 8-bit encoder says of texts whose label is a close call by what the float encoder says."""
         if self._bundle.exact is None:
             return

@@ -2,7 +2,7 @@
 
 A few channels of a transformer's activations are far larger than the others and take most of the 8 bits. Their size is
 moved into the weights before quantising (Xiao et al. 2022, SmoothQuant): activations are divided by a factor per
-channel, and the weights that they meet are multiplied by it. Channels that lie far from zero are moved to it first
+channel, and the weights that they meet are multiplied by it. Channels that lie far from zero are shifted first
 (Wei et al. 2023, Outlier Suppression+). The range of the activations is measured here once, so that a text's states
 don't depend on what it is read together with.
 """

@@ -12,11 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.codebook import SENTIMENT
+from model.host import host
 
 RELEASED = Path(__file__).parents[1] / "model" / "released"
 FAMILIES = (
-    "amends", "pipeline", "onnx_float", "onnx_8bit", "openvino_f32", "openvino_bf16", "vader", "textblob",
+    "amends", "pipeline", "pipeline_shared", "onnx_float", "onnx_8bit", "openvino_f32", "openvino_bf16", "vader",
+    "textblob",
 )  # fmt: skip
+# One process with a thread a core, as PyTorch does it unless told otherwise; all others have a process a core.
+SHARED = ("pipeline_shared",)
 Name = TypeVar("Name")
 Score = Callable[[Sequence[str], int], list[str]]
 """Texts and the size of a batch, for those that leave it to the caller -> their labels."""
@@ -88,11 +92,11 @@ def alternating(names: Sequence[Name], rounds: int) -> Iterator[tuple[int, Name]
 
 
 def build(family: str, folder: Path) -> Score:
-    """The rival of one of FAMILIES, on one thread. folder: of the exported graphs."""
+    """The rival of one of FAMILIES, on one thread; of SHARED on all cores. folder: of the exported graphs."""
     if family == "amends":
         return amends()
-    if family == "pipeline":
-        return transformers_pipeline()
+    if family.startswith("pipeline"):
+        return transformers_pipeline(host().cores if family in SHARED else 1)
     if family in ("vader", "textblob"):
         return vader() if family == "vader" else textblob()
     if family.startswith("openvino"):
@@ -109,11 +113,11 @@ def amends() -> Score:
     return lambda texts, batch: [s.label if s else "" for s in scorer.sentiment(texts)]
 
 
-def transformers_pipeline() -> Score:
+def transformers_pipeline(threads: int) -> Score:
     """The pipeline; a batch of 1 is its default."""
     import torch
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     pipe = pipeline()
     return lambda texts, batch: [one["label"] for one in pipe(list(texts), batch_size=batch)]
 

@@ -26,7 +26,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.ceiling import Shape, ceiling
-from benchmarks.rivals import FAMILIES, alternating, export
+from benchmarks.rivals import FAMILIES, SHARED, alternating, export
 from benchmarks.speed_report import NAMES, report
 from model.bundle import RELEASED, load_bundle
 from model.host import host
@@ -62,7 +62,7 @@ class Workers:
         self._of: dict[str, list[subprocess.Popen[str]]] = {}
         for family in families:
             self._of[family], self.started[family] = [], []
-            for _ in range(cores):
+            for _ in range(1 if family in SHARED else cores):
                 process, found = started(family)
                 self._of[family].append(process)
                 self.started[family].append(found)
@@ -133,7 +133,13 @@ def rivals(args: argparse.Namespace) -> dict[str, Any]:
     with workers(families(), args.cores) as running:
         settings, probes = best_settings(running, args)
         cells: dict[tuple[str, int, int], list[dict[str, Any]]] = {}
-        todo = [(name, size, cores) for size in args.sizes for cores in sorted({1, args.cores}) for name in settings]
+        todo = [
+            (name, size, cores)
+            for size in args.sizes
+            for cores in sorted({1, args.cores})
+            for name in settings
+            if cores == args.cores or settings[name].family not in SHARED
+        ]
         for number, (name, size, cores) in alternating(todo, args.rounds):
             how = settings[name]
             task = {"size": size, "seconds": args.seconds, "batch": min(how.batch, size), "by_length": how.by_length}
@@ -157,22 +163,25 @@ def rivals(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def best_settings(running: Workers, args: argparse.Namespace) -> tuple[dict[str, Setting], dict[str, dict[str, float]]]:
-    """Each family at the batch that costs it the least CPU time a text, and what the others cost, in ms."""
-    settings = {f: Setting(f) for f in running.started if f != "pipeline"}
+    """Each family at the batch that costs it the least time a text, and what the others cost, in ms.
+
+    CPU time, which other programs disturb less; the clock for those whose threads share a text.
+    """
+    settings = {f: Setting(f) for f in running.started if not f.startswith("pipeline")}
     probes: dict[str, dict[str, float]] = {}
-    for family in [f for f in running.started if f == "pipeline" or f.startswith(("onnx", "openvino"))]:
+    for family in [f for f in running.started if f.startswith(("pipeline", "onnx", "openvino"))]:
         found = {}
+        pipeline = family.startswith("pipeline")
         # Order by length is a kindness that only the pipeline gets: that of the input is part of what the others are.
-        for how in [
-            Setting(family, b, o) for b in args.batches for o in ((False, True) if family == "pipeline" else (False,))
-        ]:
+        for how in [Setting(family, b, o) for b in args.batches for o in ((False, True) if pipeline else (False,))]:
             task = {"size": args.probed, "seconds": args.seconds / 2, "batch": how.batch, "by_length": how.by_length}
             cost = summed(running.ask(family, 1, "probe", **task))
-            found[how] = 1000 * cost["cpu"] / cost["texts"]
+            found[how] = 1000 / cost["texts_a_second"] if family in SHARED else 1000 * cost["cpu"] / cost["texts"]
         best = min(found, key=lambda how: found[how])
-        settings["pipeline_best" if family == "pipeline" else family] = best
-        if family == "pipeline":
-            settings["pipeline_default"] = Setting(family)
+        if pipeline:
+            settings |= {f"{family}_best": best, f"{family}_default": Setting(family)}
+        else:
+            settings[family] = best
         probes[family] = {f"{h.batch}{' by length' if h.by_length else ''}": round(ms, 3) for h, ms in found.items()}
     return {name: settings[name] for name in NAMES if name in settings}, probes
 
@@ -241,7 +250,7 @@ def label_agreement(running: Workers, settings: Mapping[str, Setting], args: arg
         return {}
     labels: dict[str, list[str]] = {}
     for name, how in settings.items():
-        if name != "pipeline_default":
+        if name == "pipeline_best" or not name.startswith("pipeline"):
             # In order of length for all of them, so that the texts pair up.
             task = {"size": args.compared, "seconds": 0, "batch": how.batch, "by_length": True, "labels": True}
             labels[name] = running.ask(how.family, 1, "labels", **task)[0]["labels"][: args.compared]

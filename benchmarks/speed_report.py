@@ -16,6 +16,8 @@ NAMES = {
     "amends": "Amends",
     "pipeline_default": "transformers `pipeline`, defaults",
     "pipeline_best": "transformers `pipeline`, best batch",
+    "pipeline_shared_default": "`pipeline` in one process, defaults",
+    "pipeline_shared_best": "`pipeline` in one process, best batch",
     "onnx_float": "ONNX Runtime, float",
     "onnx_8bit": "ONNX Runtime, 8 bit, padded",
     "openvino_f32": "OpenVINO, float",
@@ -82,17 +84,24 @@ def rival_table(results: Mapping[str, Any], *, short: bool = False) -> Iterator[
     yield "|---|---|---|---|---|---|---|"
     for rival, name in NAMES.items():
         one, alone, all_cores = (cell(results, rival, *where) for where in ((many, 1), (few, 1), (many, cores)))
-        if one is None or alone is None or all_cores is None:
+        # One process on all cores has no figures of one core.
+        alone = alone or cell(results, rival, few, cores)
+        if alone is None or all_cores is None:
             continue
         family = found["settings"][rival]["family"]
         same = found["same_label_as_pipeline"].get(rival)
         yield (
-            f"| {name} | {one['texts_a_second']:,} | {all_cores['texts_a_second']:,} | {alone['p50_ms']} / "
-            f"{alone['p99_ms']} | {found['start'][family]['seconds']:.1f} | {one['peak_mb']:.0f} "
+            f"| {name} | {rate(one)} | {rate(all_cores)} | {alone['p50_ms']} / "
+            f"{alone['p99_ms']} | {found['start'][family]['seconds']:.1f} | {(one or all_cores)['peak_mb']:.0f} "
             f"| {'' if same is None else format(same, '.1%')} |"
         )
     if not short:
         yield from ratio_table(found["ratios"])
+
+
+def rate(of: Mapping[str, Any] | None) -> str:
+    """Texts a second of a cell."""
+    return f"{of['texts_a_second']:,}" if of else ""
 
 
 def ratio_table(ratios: Mapping[str, Any]) -> Iterator[str]:
@@ -105,7 +114,8 @@ def ratio_table(ratios: Mapping[str, Any]) -> Iterator[str]:
     yield "|---" * (len(columns) + 1) + "|"
     for rival, row in ratios.items():
         if isinstance(row, dict):
-            yield f"| {NAMES[rival]} | " + " | ".join(f"{row[c]['wall']} ({row[c]['cpu']})" for c in columns) + " |"
+            shown = (f"{row[c]['wall']} ({row[c]['cpu']})" if c in row else "" for c in columns)
+            yield f"| {NAMES[rival]} | " + " | ".join(shown) + " |"
     if "all_cores_against_one" in ratios:
         yield ""
         yield f"All cores against one: {ratios['all_cores_against_one']} times."

@@ -43,7 +43,10 @@ _TENS = dict(
     zip(("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"), range(20, 100, 10), strict=True)
 )
 _ONE_WORD = "|".join([*_TENS, *sorted(_WORDS, key=len, reverse=True), "hundred", "dozen"])
-_NUMBER = rf"(?:\d{{1,6}}(?:[.,]\d{{1,2}})?|(?:an? )?(?:{_ONE_WORD})(?:[- ](?:{_ONE_WORD})){{0,4}})"
+_FRACTION: Final = {"½": 0.5, "¼": 0.25, "¾": 0.75, "1/2": 0.5, "1/4": 0.25, "3/4": 0.75}
+_NUMBER = (
+    rf"(?:\d{{1,6}}(?:[.,]\d{{1,2}}| ?[½¼¾]| [13]/[24])?|[½¼¾]|(?:an? )?(?:{_ONE_WORD})(?:[- ](?:{_ONE_WORD})){{0,4}})"
+)
 _UNIT = (
     r"(?P<{0}>seconds?|secs?|minutes?|mins?|hours?|hrs?|days?|nights?|weeks?|wks?|fortnights?|months?|mths?"
     r"|years?|yrs?)"
@@ -64,9 +67,13 @@ _DURATION = re.compile(
     re.IGNORECASE,
 )
 _FIXED: Final = (
-    (r"(?:the )?same (?:business |working )?day|within the day", 0.0, 24.0),
+    (
+        r"(?:the )?(?:very )?same (?:(?:business |working )?day|morning|afternoon|evening|night)|within the day",
+        0.0,
+        24.0,
+    ),
     (r"within the hour|immediately|instantly|instantaneously|right away|straight ?away|at once|on the spot", 0.0, 1.0),
-    (r"(?:the )?(?:very )?(?:next|following) (?:morning)", 1.0, 36.0),
+    (r"(?:the )?(?:very )?(?:next|following) (?:morning|afternoon|evening)", 1.0, 36.0),
     (r"(?:the )?(?:very )?(?:next|following) (?:business |working )?day", 1.0, 48.0),
     (r"within the week|(?:the )?same week", 0.0, 168.0),
     (r"the (?:next|following) week", 24.0, 336.0),
@@ -75,7 +82,8 @@ _FIXED_PATTERNS = tuple((re.compile(rf"\b(?:{p})\b", re.IGNORECASE), low, high) 
 
 # One of these stands in all that the patterns above find. Most sentences hold none, which is found out sooner.
 _HINT = re.compile(
-    r"sec|min|hour|hr|day|night|week|wk|month|mth|year|yr|morning|immediate|instant|right away|straight|once|spot",
+    r"sec|min|hour|hr|day|night|week|wk|month|mth|year|yr|morning|immediate|instant|right away|straight|once|spot"
+    r"|evening|afternoon",
     re.IGNORECASE,
 )
 
@@ -86,6 +94,12 @@ _UP_TO = re.compile(
 _OVER = re.compile(
     rf"\b(?:over|more than|at least|upwards of|longer than|in excess of|beyond|greater than|minimum|a good)"
     rf"{_END}|>\s*$",
+    re.I,
+)
+# "They never kept me waiting more than five minutes": what is over is denied.
+_NEVER_OVER = re.compile(
+    rf"(?:\b(?:never|not|hardly|rarely|no one|nobody)\b|n't\b)(?: \w+){{0,3}}? ?\b(?:wait\w*|keep|kept|tak\w+|took"
+    rf"|last\w*|need\w*)(?: \w+){{0,3}}? (?:over|more than|longer than|beyond|greater than){_END}",
     re.I,
 )
 _ALMOST = re.compile(rf"\b(?:almost|nearly|close to|not quite|just under){_END}", re.I)
@@ -161,7 +175,7 @@ def _modified(low: float, high: float, before: str, m: re.Match[str]) -> tuple[f
     tail = (m["tail"] or "").lower()
     if _ALMOST.search(before):
         return ABOUT[0] * low, high
-    if _UP_TO.search(before) or "less" in tail:
+    if _UP_TO.search(before) or _NEVER_OVER.search(before) or "less" in tail:
         return 0.0, high
     if _OVER.search(before) or m["more"] or "more" in tail or "plus" in tail or "longer" in tail:
         return low, None
@@ -176,8 +190,11 @@ def _unit(word: str) -> str:
 
 
 def number(words: str) -> float:
-    """A number in figures or English words up to the hundreds: "3", "2.5", "forty eight", "a dozen"."""
+    """A number in figures or English words up to the hundreds: "3", "2.5", "1 1/2", "forty eight", "a dozen"."""
     plain = words.lower().replace(",", ".")
+    for part, value in _FRACTION.items():
+        if plain.endswith(part):
+            return value + float(plain.removesuffix(part).strip() or 0)
     if plain[0].isdigit():
         return float(plain)
     total = 0.0

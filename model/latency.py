@@ -62,14 +62,17 @@ _ANSWER = re.compile(
     re.IGNORECASE,
 )
 _REMEDY = re.compile(
-    r"\brefund\w*|\breimburs\w+|\breplac\w+|\brepair\w*|\bfix(?:ed|es|ing)?\b|\bresol(?:ve|ved|ving|ution)\b"
+    r"\brefund\w*|\breimburs\w+|\brevers(?:e|ed|ing)\b|\bwaiv(?:e|ed|ing)\b|\bswapped\b|\breplac\w+|\brepair\w*|\bfix(?:ed|es|ing)?\b|\bresol(?:ve|ved|ving|ution)\b"
     r"|\bsolv(?:e|ed)\b"
     r"|\bsort(?:ed)?(?: it| this| that| everything)? ?(?:out)?\b|\bprocess(?:ed|es|ing)?\b|\bpaid(?: out)?\b"
     r"|\bpay(?:s|ment)? (?:out|me|us)\b"
     r"|\bdeposit(?:ed)?\b|\bcredit(?:ed)?\b|\bcheque\b|\b(?:a|the|my) check\b|\bdeliver\w*|\bship(?:ped|s)?\b"
     r"|\brestor\w+|\bturn ?around\b"
     r"|\brebook\w*|\bcompensat\w+|\bsettled?\b|\bapprov\w+|\bmoney (?:back|was|in|arrived)\b|\b(?:my|the|our) (?:money|"
-    r"claim|parcel|package|bag|bags|luggage|order|part|parts|ticket)\b|\btechnician\b|\bdealt with\b|\bhandled\b"
+    r"claim|parcel|package|bag|bags|luggage|order|part|parts|ticket)\b|\btechnician\b"
+    r"|(?<!ve )(?<!we )(?<!i )\bdealt with\b|\bhandled\b"
+    r"|\b(?:got|get|gave) (?:\w+ ){1,3}back\b"
+    r"|\b(?:is|was|were) back (?:on|in)\b"
     r"|\btook care of\b"
     r"|\bnew one (?:arrived|came)\b|\bback up\b|\bpayment\b|\bput (?:it )?right\b|\brectif\w+"
     r"|\bin (?:the )?(?:shop|repair)\b",
@@ -97,11 +100,29 @@ _NOTHING_YET = re.compile(
     r"|\band no\b",
     re.IGNORECASE,
 )
+# What the company has done, and what says that it, or somebody else, did it.
+_CAME = re.compile(
+    r"\b(?:replied|answered|responded|refunded|reimbursed|fixed|repaired|resolved|solved|sorted|replaced|paid|approved"
+    r"|processed|credited|deposited|delivered|shipped|called|rang|phoned|e-?mailed|contacted|texted|messaged|wrote|sent"
+    r"|gave|apologi[sz]ed|arrived|came|turned up|showed up|(?:was|were|is|are|all) back|back on|restored|settled"
+    r"|reversed|waived|swapped|rebooked|compensated|received|got|reached out)\b",
+    re.IGNORECASE,
+)
+_NOT_DONE = re.compile(
+    r"(?:\b(?:no|nobody|none|never|not|nothing|without|yet to|neither|cannot|refus\w+|before|until|when|if)\b|n't\b)"
+    r"(?:\W+\w+){0,4}\W*$",
+    re.IGNORECASE,
+)
+_BY_ME = re.compile(r"\b(?:i|we)(?:'ve|'d)?(?: have| had| then| also| just| already| only)* ?$", re.IGNORECASE)
+_TO_ME = re.compile(r"(?:received|got)", re.IGNORECASE)
+_NOTHING_DONE = re.compile(r"^(?: me| us| back)? (?:nothing|no|nada)\b(?! less)", re.IGNORECASE)
 _CAME_AFTER_ALL = re.compile(
     r"\bbefore (?:\w+ ){0,4}(?:repl|answer|respon|call|rang|phon|e-?mail|wrote|contact|refund|paid|fix|resolv"
     r"|solv|deliver|"
     r"got|came|arriv|hear|heard|receiv|reach|sent|spoke|someone|anyone|anybody|they|i |we )\w*"
-    r"|\b(?:finally|eventually)\b|\buntil (?:they|someone|a|the)\b",
+    r"|\b(?:finally|eventually)\b|\buntil (?:they|someone|a|the)\b"
+    r"|\bthen,? (?:(?:a|an|the|my|they|he|she|someone|somebody) ){0,2}(?:\w+ )?(?:repl|answer|respon|call|rang|phone"
+    r"|e-?mail|letter|refund|paid|fix|cheque|money|came|arriv)\w*",
     re.IGNORECASE,
 )
 _ASKED = re.compile(
@@ -119,7 +140,7 @@ _ASKED = re.compile(
 _BOUNDARY = re.compile(
     r"[;:()–—]|,(?!\d)| - | but | although | though | however | whereas | while | which | so | because "
     r"| and (?=(?:it|they|i|we|nobody|no|still|nothing|now|after|then|he|she|the|my|mine|when|got|received|have"
-    r"|was|were)\b)",
+    r"|was|were|waited|took|kept|left|never|not)\b)",
     re.IGNORECASE,
 )
 # Told as a rule, a promise, a wish or a case that did not happen.
@@ -158,17 +179,21 @@ _OTHER_AFTER = re.compile(
     r"| after (?:i|we) had (?:them|it)\b)",
     re.IGNORECASE,
 )
-_OTHER_BEFORE = re.compile(
-    r"(?:\b(?:customer|client|member|own(?:ed|ing)?|insured|loyal|using|used|driv(?:en|ing)|drove|worked|works"
+_RELATION_BEFORE = re.compile(
+    r"\b(?:customer|client|member|own(?:ed|ing)?|insured|loyal|using|used|driv(?:en|ing)|drove|worked|works"
     r"|married|liv(?:ed|ing)|lasted|"
     r"bought|purchas\w+|stayed|flying|flown|flew|rented|experience|insurance|warranty|played|parked"
     r"|been with|with (?:them|you))"
-    r"(?: \w+){0,4}? (?:for|of|in|within|about|over|after|almost|nearly|around|just|past|some|at least|more than)*\s*"
-    r"|\b(?:every|each|per|once|twice|first|early|coming|this|that|other|cost|open|times?(?: an?| in| per)?|on day|"
+    r"(?: \w+){0,4}? (?:for|of|in|within|about|over|after|almost|nearly|around|just|past|some|at least|more than)*\s*$",
+    re.IGNORECASE,
+)
+_OTHER_BEFORE = re.compile(
+    r"(?:\b(?:every|each|per|once|twice|first|early|coming|this|that|other|cost|open|times?(?: an?| in| per)?|on day|"
     r"valid for|for up to|good for) (?=\s*$)|(?:[$£€]|\b\d+)\s*|\bdelay\w* (?:by |for |of |over |about |almost "
     r"|nearly )*"
     r"|\blate by |\b(?:leav|depart)(?:es|s|ing) in |\b(?:have|has|had) had (?:\w+ ){1,3}for (?:almost |over "
-    r"|nearly )?|\bpa(?:id|y|ying)(?: \w+){0,4} for (?:\w+ )?)$",
+    r"|nearly )?|\bpa(?:id|y|ying)(?: \w+){0,4} for (?:\w+ )?"
+    r"|\b(?:gave|give|given|giving|grant(?:ed)?) (?:them|him|her|it|you|the \w+) (?:another |about |over |some )?)$",
     re.IGNORECASE,
 )
 _RECENT = re.compile(r"\b(?:last|past|next|first) (?:the )?$", re.IGNORECASE)
@@ -176,7 +201,8 @@ _FLYING = re.compile(
     r"\b(?:flights?|planes?|aircraft|train|bus|departure|boarding|takeoff|landed|tarmac)\b", re.IGNORECASE
 )
 _LATE = re.compile(r"\b(?:delay(?:ed|s)?|late)\b", re.IGNORECASE)
-_LATER = re.compile(r"^ (?:later|after|afterwards)\b", re.IGNORECASE)
+_LATER = re.compile(r"^ (?:(?:later|after|afterwards)\b|on(?=,))", re.IGNORECASE)
+_THAT_WAS = re.compile(r"^\W*(?:that|this|it) was (?:\w+ ){0,2}$", re.IGNORECASE)
 _AGO = re.compile(r"^ (?:ago|back)\b", re.IGNORECASE)
 _TOOK = re.compile(
     r"\b(?:took|takes|taken|taking)(?: (?:them|you|him|her|me|us|the \w+|over|about|almost|nearly|between|more|than|at"
@@ -230,7 +256,18 @@ _NOT_THEIRS = re.compile(
     re.I,
 )
 _THEN_I = re.compile(
-    r"^ (?:later|after(?:wards)?),? (?:i|we) (?!received|got|heard|had|have|was|were|am|still|finally)", re.I
+    r"^ (?:later|afterwards),? (?:i|we) (?!received|got|heard|had|have|was|were|am|still|finally)"
+    r"|^ after,? (?:i|we) (?!(?:first |had |last )*(?:received|got|heard|had|have|was|were|am|still|finally|wrote"
+    r"|written|asked|complained|called|rang|phoned|e-?mailed|filed|submitted|sent|returned|cancel|report|claim|applied|request"
+    r"|contact|ordered))",
+    re.I,
+)
+_EVER = re.compile(r"\b(?:nobody|no one|none|never|not)\b.*\bever\b", re.I)
+_REFUSED = re.compile(r"\b(?:refus(?:e|es|ed)|declin(?:e|es|ed)) to\b", re.I)
+_BEFORE_IT_CAME = re.compile(
+    r"^ (?:before|until|till) (?:they|he|she|any\w+|some\w+|an?|the|my|our"
+    r"|(?:i|we) (?:got|received|heard))\b",
+    re.I,
 )
 _NOT_YET_BEEN = re.compile(r"\b(?:has|have|had)(?:n't| not)(?: even| yet)? been (?:even |quite )?$", re.I)
 
@@ -305,6 +342,10 @@ class _Place:
     def _of_something_else(self) -> bool:
         if _OTHER_AFTER.search(self.after) or _THEN_I.search(self.after) or _OTHER_BEFORE.search(self.before[-60:]):
             return True
+        relation = _RELATION_BEFORE.search(self.before[-60:])
+        # "Customer service replied two hours later" tells of no customer of two hours.
+        if relation and not _DONE_BEFORE.search(relation[0]) and not _TOOK.search(self.before):
+            return True
         if _OUTAGE.search(self.clause) or self._years():
             return True
         if _RECENT.search(self.before) and not self._nothing_yet():
@@ -312,11 +353,15 @@ class _Place:
         return bool(_FLYING.search(self.clause) and _LATE.search(self.clause))
 
     def _years(self) -> bool:
-        """A year or more is a relationship or a history, unless something is still open."""
-        return self.duration.lower >= HOURS["year"] and not self._nothing_yet() and not _TOOK.search(self.before)
+        """A year or more is a relationship or a history, unless something is still open or it took that long."""
+        if self.duration.lower < HOURS["year"] or _TOOK.search(self.before) or _BEFORE_IT_CAME.search(self.after):
+            return False
+        since = _HAS_BEEN.search(self.before) or _PASSED.search(self.after) or _AGO.search(self.after)
+        open_still = _NOTHING_YET.search(self.clause) or self._on_it_none() or (since and self._nothing_yet())
+        return not open_still or bool(_EVER.search(self.sentence))
 
     def _no_fact(self) -> bool:
-        if _RULE_AFTER.search(self.after) or _NO_FACT.search(self.clause):
+        if _RULE_AFTER.search(self.after) or _NO_FACT.search(self.clause) or _REFUSED.search(self.clause):
             return True
         hypothetical = any(on and c.state == "hypothetical" and c.cue in ("speed", "contact") for c, on in self.cues)
         return hypothetical and not self._on_it("speed")
@@ -334,22 +379,27 @@ class _Place:
             return
         clause, reacts = self.clause, _reacts(self.clause)
         if _AGO.search(self.after):
-            asked = bool(_ASKED.search(self.sentence))
+            asked = bool(_ASKED.search(self.sentence) or _THAT_WAS.search(self.before))
             yield asked and (self._nothing_yet() or bool(_NOTHING_YET.search(self.following)))
             return
         # The head also calls a slow screen or an outage slow: the words must speak of a reaction as well.
         yield self._on_it("speed") and (_reacts(self.sentence) or bool(_WAITED.search(self.sentence)))
         yield bool(_WAITED.search(clause))
         yield self._took()
+        yield bool(_BEFORE_IT_CAME.search(self.after) and _CAME.search(self.after))
         since = bool(_HAS_BEEN.search(self.before) or _PASSED.search(self.after))
         yield since and (reacts or self._nothing_yet())
         yield (reacts or (self._nothing_yet() and _reacts(self.sentence))) and self._linked()
         yield bool(_ASKED.search(self.sentence)) and self._nothing_yet()
+        # "Six weeks later, still nothing." "Three weeks and not one reply."
+        first = not self.before.strip(" \t\n-\"'*")
+        yield first and self._nothing_yet() and (bool(_LATER.search(self.after)) or _reacts(self.sentence))
 
     def _took(self) -> bool:
         if not _TOOK.search(self.before) or _NOT_REACTION.search(self.after):
             return False
-        return _reacts(self.sentence) or self._on_it("speed") or bool(re.match(r" to get\b", self.after))
+        done = re.match(r" to (?:get|pay|send|give|come|do|make|say|tell|settle|admit)\b", self.after)
+        return _reacts(self.sentence) or self._on_it("speed") or bool(done)
 
     def _linked(self) -> bool:
         """Whether a preposition or "later" ties it to what is said of the reaction."""
@@ -386,11 +436,28 @@ class _Place:
             return True
         if self.duration.fixed or (self.duration.lower == 0 and self.duration.upper is not None):
             return False
-        if _CAME_AFTER_ALL.search(self.sentence):
+        if _CAME_AFTER_ALL.search(self.sentence) or self._came():
             return False
-        return bool(_NOTHING_YET.search(self.sentence)) or self._on_it_none()
+        # Where the clause tells of a reaction, what is missing elsewhere in the sentence is something else.
+        missing = self.clause if _reacts(self.clause) else self.sentence
+        return bool(_NOTHING_YET.search(missing)) or self._on_it_none()
+
+    def _came(self) -> re.Match[str] | None:
+        """What the company has done in the clause of the duration, the one that stands nearest to it."""
+        start, _ = self._clause_span()
+        middle = self.duration.start - start
+        found = [m for m in _CAME.finditer(self.clause) if self._done(m)]
+        return min(found, key=lambda m: abs(m.start() - middle), default=None)
+
+    def _done(self, verb: re.Match[str]) -> bool:
+        before = self.clause[: verb.start()]
+        by_me = _BY_ME.search(before) and not _TO_ME.match(verb[0])
+        return not (by_me or _NOT_DONE.search(before) or _NOTHING_DONE.search(self.clause[verb.end() :]))
 
     def _about(self) -> About:
+        came = self._came()
+        if came and bool(_ANSWER.search(came[0])) != bool(_REMEDY.search(came[0])):
+            return "answer" if _ANSWER.search(came[0]) else "remedy"
         for part in (self.clause, self.sentence):
             answer, remedy = _ANSWER.search(part), _REMEDY.search(part)
             if answer and not (remedy and _WAITED.search(part)):

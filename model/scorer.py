@@ -347,7 +347,14 @@ class Scorer:
     def _case(self, group: Sequence[Utterance], scored: dict[str, Scored], brand: str | None, subject: str) -> Case:
         texts = [_attributed(scored[u.id], u.id) for u in group]
         roles = [t.reading.role for t in texts]
-        decision = decide_role(group, roles, brand, subject, states_loyalty=_states_loyalty(texts))
+        decision = decide_role(
+            group,
+            roles,
+            brand,
+            subject,
+            states_loyalty=_states_loyalty(texts),
+            tells_conduct=any(c.state != "hypothetical" for t in texts for c in t.reading.cues),
+        )
         worst = max(texts, key=lambda t: 1 - t.reading.failure["none"]).reading
         status, reason, loyalty = self._judged(decision, texts)
         return TimedCase(

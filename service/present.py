@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from model.codebook import CUES
+from model.durations import HOURS
 from model.latency import Latency
 from model.types import Band, Case, Cue, Evidence, LoyaltyEstimate, Report, ScoredUtterance
 
@@ -156,12 +157,21 @@ def latency_words(latency: Latency) -> str:
 
 
 def duration_words(hours: float) -> str:
-    """Hours in the unit that people would use: 0.5 is "30 minutes", 216 is "9 days"."""
+    """Hours in the unit that people would use: 0.5 is "30 minutes", 216 is "9 days", 1,095 is "1.5 months"."""
+    for unit, size in (("year", HOURS["year"]), ("month", HOURS["month"])):
+        # A month has no whole number of days: who wrote "a month" did not write "30.4 days".
+        if hours >= size and (2 * hours / size).is_integer():
+            return count_words(hours / size, unit)
     for unit, size, least in (("day", 24.0, 48.0), ("hour", 1.0, 1.0), ("minute", 1 / 60, 1 / 60)):
         if hours >= least:
-            number = f"{hours / size:.1f}".removesuffix(".0")
-            return f"{number} {unit}{'' if number == '1' else 's'}"
+            return count_words(hours / size, unit)
     return "a minute"
+
+
+def count_words(number: float, unit: str) -> str:
+    """A number with at most one decimal and its unit: "1 hour", "2.5 hours"."""
+    words = f"{number:.1f}".removesuffix(".0")
+    return f"{words} {unit}{'' if words == '1' else 's'}"
 
 
 def role_words(case: Case) -> str:

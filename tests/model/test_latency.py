@@ -49,6 +49,35 @@ ANSWERS = [
     ("It took them half a day to send a replacement.", 12, 12, False),
     ("We stood in line for two and a half hours.", 2.5, 2.5, False),
     ("They refunded me in 2 weeks or so.", 1.5 * WEEK, 2.68 * WEEK, False),
+    # What is denied elsewhere in the sentence is no missing reaction.
+    ("They fixed it in an hour and charged me nothing.", 1, 1, False),
+    ("The refund arrived after four days, which nobody had expected.", 4 * DAY, 4 * DAY, False),
+    ("The fare was back on my card three days later, plus a voucher that I had not asked for.", 72, 72, False),
+    ("They repaired it in two days without a single problem.", 48, 48, False),
+    ("They answered after two days and no one tried to sell me anything.", 48, 48, False),
+    ("After two weeks of silence they refunded me.", 2 * WEEK, 2 * WEEK, False),
+    ("Nothing for 10 days, then a reply.", 10 * DAY, 10 * DAY, False),
+    ("I heard nothing for two weeks, then they refunded me.", 2 * WEEK, 2 * WEEK, False),
+    ("They kept me on hold for an hour and never answered.", 1, None, True),
+    ("My refund has not been paid after six weeks.", 6 * WEEK, None, True),
+    ("They have not answered for more than two weeks.", 2 * WEEK, None, True),
+    ("We never waited longer than a day.", 0, DAY, False),
+    ("They never kept me waiting more than five minutes.", 0, 5 / 60, False),
+    # Words that often stand before other durations.
+    ("Customer service replied two hours later.", 2, 2, False),
+    ("Customer service took five days to answer my e-mail.", 5 * DAY, 5 * DAY, False),
+    ("My insurance paid within a week.", 0, WEEK, False),
+    ("They answered four days after I wrote.", 4 * DAY, 4 * DAY, False),
+    ("I complained. Six weeks later, still nothing.", 6 * WEEK, None, True),
+    ("I wrote on 2 May. That was six weeks ago and I have not had a single reply.", 6 * WEEK, None, True),
+    ("Three weeks and not one reply.", 3 * WEEK, None, True),
+    ("They promised a call within 24 hours and waited nine days.", 9 * DAY, 9 * DAY, False),
+    ("It took them two years to pay.", 24 * MONTH, 24 * MONTH, False),
+    ("It was two years before they paid.", 24 * MONTH, 24 * MONTH, False),
+    ("A new kettle arrived the same afternoon.", 0, 24, False),
+    ("They replied after 1½ hours.", 1.5, 1.5, False),
+    ("The refund took 1 1/2 months.", 1.5 * MONTH, 1.5 * MONTH, False),
+    ("I got one fee back after a fortnight.", 2 * WEEK, 2 * WEEK, False),
 ]
 NONE = [
     "48 hours is an eternity online.",
@@ -77,6 +106,11 @@ NONE = [
     "We stayed three nights in a fine room.",
     "They will refund me within ten days.",
     "A claim can take six weeks.",
+    "They refused to refund me after 30 days.",
+    "I gave them two weeks to answer; they answered in one.",
+    "I have dealt with lift firms for twenty years and nobody has ever done that for us.",
+    "In 20 years nobody has ever called me back.",
+    "I have been a loyal customer for 12 years and nobody called.",
     "",
 ]
 
@@ -103,6 +137,20 @@ def test_a_cue_of_speed_on_a_duration_is_enough_and_a_wish_is_not():
     assert latencies(text, [fast])[0].upper == 48
     wish = Cue("speed", None, "hypothetical", 0.9, "Two days", 0, 8)
     assert latencies(text, [wish]) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "about"),
+    [
+        ("After two weeks of silence they refunded me.", "remedy"),
+        ("They reversed it on the spot and apologised.", "remedy"),
+        ("The money was back three days later, and they apologised.", "remedy"),
+        ("They apologised within an hour, and the money is on its way.", "answer"),
+        ("We never waited longer than a day.", "wait"),
+    ],
+)
+def test_what_came_is_what_stands_nearest(text, about):
+    assert [found.about for found in latencies(text)] == [about]
 
 
 def test_quotes_of_later_sentences_keep_their_place_and_their_utterance():
@@ -146,6 +194,9 @@ def test_a_long_run_of_digits_and_words_is_read_in_no_time():
         (("wait", 504, None, True), "still waiting after 21 days"),
         (("wait", 2 / 3, 2 / 3, False), "wait of 40 minutes"),
         (("wait", 1, 2.5, False), "wait of 1 hour to 2.5 hours"),
+        (("remedy", 730, 730, False), "remedy after 1 month"),
+        (("answer", 1460, 2190, False), "answer after 2 months to 3 months"),
+        (("answer", 17520, None, True), "no answer after 2 years"),
     ],
 )
 def test_latencies_in_words(latency, words):

@@ -1,11 +1,12 @@
 """What a company can still do for each customer of a thread, and whom to contact first. Rules: docs/what-if.md."""
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
 from model.codebook import ABSENT_VALUES
 from model.loyalty import STATED, LoyaltyHead
-from model.types import Action, Advice, Case, CaseFeatures, Cue, LoyaltyEstimate, Report
+from model.types import Action, Advice, Case, CaseFeatures, Cue, LoyaltyEstimate, Report, Statement
 from model.what_if import REPORTED, what_if
 
 FEASIBLE: Final = (
@@ -21,6 +22,15 @@ FEASIBLE: Final = (
     "follow_up=done",
 )
 MOST_ACTIONS: Final = 3
+GOODS: Final = frozenset({"product", "safety", "misdescription"})
+"""Failures after which something can be repaired or replaced; a fee, a delay or a clerk can't."""
+# Which redress the author's own words name, in a wish or in what was refused.
+NAMED: Final = {
+    "refund": re.compile(r"\b(?:refund\w*|money back|reimburs\w*|credit\w*|revers\w*|waiv\w*|give back)\b", re.I),
+    "replacement": re.compile(r"\b(?:replac\w*|new one|exchang\w*|swap\w*|another one)\b", re.I),
+    "repair": re.compile(r"\b(?:repair\w*|fix\w*|mend\w*)\b", re.I),
+    "voucher": re.compile(r"\b(?:voucher|gift card|store credit)s?\b", re.I),
+}
 # Index points below which an action is not worth naming.
 LEAST_GAIN: Final = 0.5
 
@@ -64,7 +74,7 @@ def by_priority(advice: Advice) -> tuple[float, float]:
 def advise_case(head: LoyaltyHead, case: Case, loyalty: LoyaltyEstimate, features: CaseFeatures) -> Advice:
     """Advice for one case. features: what the loyalty head saw of it."""
     movable, reasons = movability(case, loyalty, features)
-    note = case.reason if case.status != "ok" else None
+    note = case.reason if case.status != "ok" else _answer(case)
     if features.failure < REPORTED:
         return Advice(case.author, case.status, loyalty.index, (), None, movable, 0.0, (), "nothing went wrong")
     actions = _actions(head, case, features)
@@ -83,11 +93,11 @@ def _actions(head: LoyaltyHead, case: Case, features: CaseFeatures) -> tuple[Act
     best: dict[str, Action] = {}
     for change in FEASIBLE:
         cue, value = _pair(change)
-        if _already(cue, value, case, features):
+        if _already(cue, value, case, features) or (cue == "redress" and value not in fitting_redress(case)):
             continue
         found = what_if(head, features, {cue: value})
         if found.difference >= LEAST_GAIN and (cue not in best or found.difference > best[cue].what_if.difference):
-            best[cue] = Action(change, found, *_reason(cue, case))
+            best[cue] = Action(change, found, *_reason(cue, case, features))
     ranked = sorted(best.values(), key=lambda a: -a.what_if.difference)
     kept: list[Action] = []
     gain = 0.0
@@ -99,8 +109,32 @@ def _actions(head: LoyaltyHead, case: Case, features: CaseFeatures) -> tuple[Act
     return tuple(kept)
 
 
+def fitting_redress(case: Case) -> frozenset[str]:
+    """Kinds of redress that fit the failure: those that the author names, else all that such a failure allows."""
+    allowed = {"refund", "voucher"} | ({"repair", "replacement"} if case.failure in GOODS else set())
+    words = " ".join(
+        c.quote
+        for c in case.cues
+        if c.cue == "redress" and (c.state == "hypothetical" or c.value in ("refused", "promised"))
+    )
+    named = {value for value, pattern in NAMED.items() if pattern.search(words)}
+    return frozenset(named or allowed)
+
+
+def _answer(case: Case) -> str | None:
+    """What the company has said in the thread to have done for this customer, in words."""
+    said = dict.fromkeys(f"{c.cue}: {c.value}".replace("_", " ") for c in case.answers)
+    return f"the company has answered in this thread ({', '.join(said)})" if said else None
+
+
 def _already(cue: str, value: str, case: Case, features: CaseFeatures) -> bool:
-    """Whether the author reports it, or conduct that implies it and that they do not contradict more strongly."""
+    """Whether the author reports it, or conduct that implies it and that they do not contradict more strongly.
+
+    What the company says in the thread to have done counts as well: it can't be advised any more.
+    """
+    answered = {f"{c.cue}:{c.value}" for c in case.answers}
+    if f"{cue}:{value}" in answered or {"redress": MADE_GOOD, "contact": answered}.get(cue, frozenset()) & answered:
+        return True
     reported = {f"{c.cue}:{c.value}" for c in case.cues if c.state != "hypothetical"}
     reported |= {name for name, p in features.cues.items() if p >= REPORTED}
     implied = {"redress": MADE_GOOD, "contact": REACTIONS}.get(cue, frozenset()) & reported
@@ -113,18 +147,25 @@ def _contradicted(name: str, features: CaseFeatures) -> bool:
     return any(features.cues.get(n, 0.0) > features.cues.get(name, 0.0) for n in against)
 
 
-def _reason(cue: str, case: Case) -> tuple[str, tuple[Cue, ...]]:
+def _reason(cue: str, case: Case, features: CaseFeatures) -> tuple[str, tuple[Cue, ...]]:
     """Why the action is named, with the author's own words: wishes first, then what it answers."""
-    name = cue.replace("_", " ")
+    spoken = cue.replace("_", " ")
     wishes = [c for c in case.cues if c.cue == cue and c.state == "hypothetical"]
-    lacks = [c for c in case.cues if c.state != "hypothetical" and f"{c.cue}:{c.value}" in ANSWERS[cue]]
+    # What a later report has ended is no reason any more.
+    lacks = [
+        c
+        for c in case.cues
+        if c.state != "hypothetical"
+        and (name := f"{c.cue}:{c.value}") in ANSWERS[cue]
+        and features.cues.get(name, 0.0) >= c.probability / 2
+    ]
     quotes = tuple(sorted(wishes, key=_surest) + sorted(lacks, key=_surest))[:QUOTES]
     if wishes:
-        return f"the author speaks of {name} as something that should be or could have been", quotes
+        return f"the author speaks of {spoken} as something that should be or could have been", quotes
     if lacks:
         labels = dict.fromkeys(f"{c.cue}: {c.value}".replace("_", " ") for c in quotes)
         return f"the author reports {', '.join(labels)}", quotes
-    return f"the author does not mention {name}", ()
+    return f"the author does not mention {spoken}", ()
 
 
 def _surest(cue: Cue) -> float:
@@ -139,15 +180,24 @@ def movability(case: Case, loyalty: LoyaltyEstimate, features: CaseFeatures) -> 
     stay, leave = loyalty.repurchase["stay"], loyalty.repurchase["leave"]
     movable = 1 - abs(stay - leave)
     reasons = [f"P(stay) {stay:.2f}, P(leave) {leave:.2f}"]
-    said = [s for s in case.stated if s.kind == "leave" and s.probability >= STATED]
-    if said:
+    if said := _last_word(case):
         movable /= 2
-        reasons.append(f'says to leave: "{max(said, key=lambda s: s.probability).quote}"')
+        reasons.append(f'says to leave: "{said.quote}"')
     if features.cues.get("repeat_failure:yes", 0.0) >= REPORTED:
         movable /= 2
         again = next((c.quote for c in case.cues if c.cue == "repeat_failure" and c.state != "hypothetical"), None)
         reasons.append("failed again" + (f': "{again}"' if again else ""))
     return movable, tuple(reasons)
+
+
+def _last_word(case: Case) -> Statement | None:
+    """The surest statement to leave, unless the author says later to stay."""
+    order = {uid: number for number, uid in enumerate(case.utterances)}
+    said = [s for s in case.stated if s.kind in ("leave", "stay") and s.probability >= STATED]
+    said.sort(key=lambda s: (order.get(s.utterance or "", 0), s.start))
+    if not said or said[-1].kind == "stay":
+        return None
+    return max((s for s in said if s.kind == "leave"), key=lambda s: s.probability)
 
 
 def _pair(change: str) -> tuple[str, str]:

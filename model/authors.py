@@ -20,7 +20,7 @@ _HOUSE: Final = re.compile(
     r"|(?:\s*[,|]\s+|\s[-\u2013\u2014]\s+|\s@\s*|\s(?:at|from)\s+)(?P<outer>.+))",
     re.IGNORECASE,
 )
-_SAYS: Final = re.compile(r"\s+(?:says|said|writes|wrote)\s*:?\s*$|\s*:\s*$", re.IGNORECASE)
+_SAYS: Final = re.compile(r"\s+(?:says|said|writes|wrote|replied|replies|responded)\s*:?\s*$|\s*:\s*$", re.IGNORECASE)
 _NOBODY: Final = re.compile(
     r"(?:an? )?(?:anonymous|anonym|anon|guest|gast|unknown|deleted|removed|deleted user|none|null|user|visitor|"
     r"reader|(?:amazon |kindle |verified )?customer|member|google user|verified buyer|name withheld|no ?name|nobody|"
@@ -78,6 +78,12 @@ def author_keys(utterances: Sequence[Utterance]) -> dict[str, str]:
     return _named([(u.id, groups.first(u.id), labels[u.id]) for u in utterances])
 
 
+def anybody(name: str) -> bool:
+    """Whether a name is one that everybody may have, such as "Anonymous" or "Guest"."""
+    words = _words(name[:_LONGEST])
+    return not words or _NOBODY.fullmatch(" ".join(words)) is not None
+
+
 def bare_url(url: str) -> str:
     """The address without scheme, www, trailing slash, tracking and fragment, case folded."""
     bare = re.sub(r"^(?:https?:)?//(?:www\.)?|^www\.", "", url.strip(), flags=re.IGNORECASE)
@@ -132,14 +138,13 @@ def _identity(author: Author | None) -> _Identity | None:
     found = _HOUSE.fullmatch(name)
     house = (found["inner"] or found["outer"]) if found else ""
     words = _words(found["name"] if found else name)
-    nobody = not words or _NOBODY.fullmatch(" ".join(words)) is not None
-    return _Identity(words, " ".join(_words(house)), bare_url(author.url or ""), nobody)
+    return _Identity(words, " ".join(_words(house)), bare_url(author.url or ""), anybody(" ".join(words)))
 
 
 def _words(name: str) -> tuple[str, ...]:
     """Without case, accents and points. Names written without letters ("***") stay as they are."""
     plain = "".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c)).casefold()
-    return tuple(re.findall(r"\w+", re.sub(r"['\u2019]", "", plain))) or tuple(plain.split())
+    return tuple(re.findall(r"[^\W_]+", re.sub(r"['\u2019]", "", plain))) or tuple(plain.split())
 
 
 def _links(identities: Sequence[_Identity]) -> Iterator[tuple[_Identity, _Identity]]:

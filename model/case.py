@@ -1,37 +1,108 @@
 """Gathers what was read in one author's utterances into the features of their case."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from model.codebook import CUE_VALUES
+from model.codebook import CUE_VALUES, CUES
 from model.types import CaseFeatures, Reading, SentenceSentiment
+
+_MADE_GOOD = tuple(f"redress:{v}" for v in CUES["redress"] if v not in ("promised", "refused"))
+REPLACES: Final[dict[str, tuple[str, ...]]] = {
+    "contact:made": ("contact:none",),
+    # Who apologises, explains or pays has been in contact.
+    "apology:given": ("apology:absent", "apology:hollow", "contact:none"),
+    "explanation:given": ("explanation:absent", "contact:none"),
+    "responsibility:accepted": ("responsibility:denied", "contact:none"),
+    "follow_up:done": ("follow_up:absent", "contact:none"),
+    "solved:yes": ("solved:no", "solved:partly"),
+    "solved:partly": ("solved:no",),
+    "solved:no": ("solved:yes", "solved:partly"),
+    "redress:promised": ("redress:refused",),
+    "redress:refused": ("redress:promised",),
+    **dict.fromkeys(_MADE_GOOD, ("redress:refused", "redress:promised", "contact:none")),
+}
+"""What an author reports later, and which states of affairs that they had reported before it brings to an end."""
+
+_UPDATE: Final = re.compile(
+    r"(?:^|\n|(?<=[.!?*)\]])\s)[\s*_\[(#-]*(?:edit(?:ed)?(?: to add)?|update[ds]?|upd|eta)\b"
+    r"[^\n:\u2013\u2014-]{0,25}[:\u2013\u2014\])*-]",
+    re.IGNORECASE,
+)
+_ORIGINAL: Final = re.compile(
+    r"(?:^|\n|(?<=[.!?*)\]])\s)[\s*_\[(#-]*(?:my )?(?:original|previous|first|old(?:er)?|earlier)"
+    r" (?:review|post|comment|story|text|message)\b[^\n:\u2013\u2014-]{0,25}[:\u2013\u2014\])*-]",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
 class TextReading:
-    """Both heads' view of one text of `words` words."""
+    """Both heads' view of one text of `words` words. raw: the text, where later parts of it are to be told apart."""
 
     reading: Reading
     sentences: tuple[SentenceSentiment, ...]
     words: int
+    raw: str = ""
 
 
 def case_features(texts: Sequence[TextReading]) -> CaseFeatures:
     """Features of a case from at least one text of the same author.
 
-    A cue counts with its strongest mention. The failure is read where it is told: the text with the highest
-    severity. Sentences that state loyalty themselves are left out of the sentiment, as they are of the cues.
+    A cue counts with its strongest mention, times the probability that nothing reported later has ended it (REPLACES).
+    texts: from the earliest on. The failure is read where it is told: the text with the highest severity. Sentences
+    that state loyalty themselves are left out of the sentiment, as they are of the cues.
     """
+    holds = still_holding(texts)
     readings = [t.reading for t in texts]
     severity = max(sum(int(value) * p for value, p in r.severity.items()) for r in readings)
     return CaseFeatures(
-        cues={label: max(r.cue_probabilities[label] for r in readings) for label in CUE_VALUES},
+        cues={v: max(r.cue_probabilities[v] for r in readings) * holds.get(v, 1.0) for v in CUE_VALUES},
         severity=severity,
         failure=max(1 - r.failure["none"] for r in readings),
         tenure=max(r.cue_probabilities["tenure"] for r in readings),
         valence=_valence(texts),
         length=sum(t.words for t in texts),
     )
+
+
+def still_holding(texts: Sequence[TextReading]) -> Mapping[str, float]:
+    """For cue values that were reported and may have ended since: the probability that they still hold, in [0, 1].
+
+    Only what stands in a later text, or after "UPDATE:" and the like in the same one, ends anything: within one telling
+    both values are part of the story, and the loyalty head has learnt them as such.
+    """
+    found = sorted(_mentions(texts))
+    last = {label: stage for stage, label, _ in found}
+    ended: dict[str, float] = {}
+    for stage, label, probability in found:
+        for earlier in REPLACES.get(label, ()):
+            if earlier in last and last[earlier] < stage:
+                ended[earlier] = max(ended.get(earlier, 0.0), probability)
+    return {label: 1 - probability for label, probability in ended.items()}
+
+
+def _mentions(texts: Sequence[TextReading]) -> Iterator[tuple[tuple[int, int], str, float]]:
+    """What is reported as fact, with when: the number of the text and the part of it."""
+    for number, text in enumerate(texts):
+        later = later_parts(text.raw)
+        for cue in text.reading.cues:
+            if cue.state != "hypothetical":
+                part = sum(a <= cue.start < b for a, b in later)
+                yield (number, part), f"{cue.cue}:{cue.value}", cue.probability
+
+
+def later_parts(raw: str) -> tuple[tuple[int, int], ...]:
+    """Spans of a text that were written after the rest: from "EDIT:" or "UPDATE 3 May:" on, each within the one before.
+
+    Where the older words follow under a heading of their own ("Original review:"), the update ends there.
+    """
+    starts = [m.start() for m in _UPDATE.finditer(raw)]
+    old = _ORIGINAL.search(raw)
+    if old and old.start() > 0 and (not starts or starts[0] < old.start()):
+        return ((0, old.start()),)
+    return tuple((start, len(raw)) for start in starts if raw[:start].strip())
 
 
 def _valence(texts: Sequence[TextReading]) -> float:

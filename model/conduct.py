@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from model.codebook import ABSENT_VALUES, CUE_VALUES, DOCUMENT_FIELDS, SENTENCE_LABELS
+from model.codebook import ABSENT_VALUES, CUE_VALUES, CUES, DOCUMENT_FIELDS, SENTENCE_LABELS
 from model.encoder import Sentences, States
 from model.segment import Span, TokenizedText
 from model.sentiment import softmax
@@ -31,12 +31,13 @@ _INTENDED = re.compile(
 _TURN = re.compile(r"\b(?:but|until|when|then|now|before|yet)\b", re.IGNORECASE)
 # What counts in a case, and where it stands among the sentence labels.
 COUNTED = (*CUE_VALUES, "tenure")
-_COUNTED = [SENTENCE_LABELS.index(label) for label in COUNTED]
 _FIELDS = tuple(DOCUMENT_FIELDS.items())
-_STATED = [i for i, label in enumerate(SENTENCE_LABELS) if label.startswith("stated:")]
 
-# A sentence label that was found, its probability and its quote.
-_Found = tuple[str, float, Span]
+# Cues of which two values can't both hold of the same words; money may be promised and refused in one breath.
+EXCLUSIVE = frozenset(CUES) - {"redress", "responder"}
+
+# A sentence label that was found: its sentence, name, probability and quote.
+_Found = tuple[int, str, float, Span]
 
 
 @dataclass(frozen=True)
@@ -88,12 +89,10 @@ class ConductHead:
         for row, column in np.argwhere(probabilities >= self.thresholds).tolist():
             t, sentence, _, _ = sentences.places[row]
             span = quote_span(raws[t], texts[t], sentence, tokens[t][:, column])
-            found[t].append((SENTENCE_LABELS[column], float(probabilities[row, column]), span))
-        owners = np.asarray([t for t, _, _, _ in sentences.places], dtype=np.int64)
-        best = masked_maxima(probabilities, self.thresholds, owners, len(texts))
+            found[t].append((sentence, SENTENCE_LABELS[column], float(probabilities[row, column]), span))
         fields = self._fields(means)
         return [
-            _reading(raws[t], text, found[t], best[t], fields[t]) if len(text.ids) else _empty_reading()
+            _reading(raws[t], text, found[t], fields[t]) if len(text.ids) else _empty_reading()
             for t, text in enumerate(texts)
         ]
 
@@ -114,31 +113,11 @@ def peak(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return result
 
 
-def masked_maxima(
-    sentences: NDArray[np.float32], thresholds: NDArray[np.float32], owners: NDArray[np.int64], count: int
-) -> list[dict[str, float]]:
-    """For each of `count` texts the largest probability of each cue value and of tenure over its sentences.
-
-    Sentences that state loyalty themselves don't count: such statements are outcomes, a feature read from them would be
-    the answer. What stays below its threshold is 0, so that everything that counts is also reported with a quote.
-    sentences (n, labels); owners: the text of each, rising (n,).
-    """
-    states_loyalty = (sentences[:, _STATED] >= thresholds[_STATED]).any(axis=1, keepdims=True)
-    kept = np.where((sentences >= thresholds) & ~states_loyalty, sentences, 0.0)[:, _COUNTED]
-    best = np.zeros((count, len(_COUNTED)), dtype=np.float32)
-    if len(owners):
-        told, first = np.unique(owners, return_index=True)
-        best[told] = np.maximum.reduceat(kept, first, axis=0)
-    return [dict(zip(COUNTED, row, strict=True)) for row in best.tolist()]
-
-
-def _reading(
-    raw: str, text: TokenizedText, found: Sequence[_Found], best: dict[str, float], fields: dict[str, dict[str, float]]
-) -> Reading:
+def _reading(raw: str, text: TokenizedText, found: Sequence[_Found], fields: dict[str, dict[str, float]]) -> Reading:
     cues: list[Cue] = []
     statements: list[Statement] = []
     tenure: list[Statement] = []
-    for label, probability, (start, end) in found:
+    for _, label, probability, (start, end) in found:
         kind, _, value = label.partition(":")
         quote = raw[start:end]
         if kind == "stated":
@@ -150,13 +129,29 @@ def _reading(
         else:
             state = "absent" if label in ABSENT_VALUES else "present"
             cues.append(Cue(kind, value, state, probability, quote, start, end))  # type: ignore[arg-type]
+    settled = sorted(_settled(cues), key=lambda c: (c.start, c.cue))
+    stating = {sentence for sentence, label, _, _ in found if label.startswith("stated:")}
     return Reading(
-        cues=tuple(sorted(_settled(cues), key=lambda c: (c.start, c.cue))),
+        cues=tuple(settled),
         statements=tuple(_carried_out(_settled_statements(statements, text), raw, text)),
         tenure=max(tenure, key=lambda s: s.probability, default=None),
-        cue_probabilities=best,
+        cue_probabilities=counted([*settled, *tenure], [text.sentences[s] for s in stating]),
         **fields,
     )
+
+
+def counted(found: Iterable[Cue | Statement], stating: Sequence[Span]) -> dict[str, float]:
+    """The largest probability of each cue value and of tenure among what is reported, 0 where there is none.
+
+    What counts in a case is thus always reported with a quote. stating: sentences in which the author states loyalty;
+    they are left out, since such statements are outcomes and a feature read from them would be the answer.
+    """
+    best = dict.fromkeys(COUNTED, 0.0)
+    for one in found:
+        label = f"{one.cue}:{one.value}" if isinstance(one, Cue) else one.kind
+        if label in best and not any(a < one.end and one.start < b for a, b in stating):
+            best[label] = max(best[label], one.probability)
+    return best
 
 
 def quote_span(raw: str, text: TokenizedText, sentence: int, logits: NDArray[np.float32]) -> Span:
@@ -193,13 +188,19 @@ def _widened(low: int, high: int, count: int) -> tuple[int, int]:
 
 
 def _settled(cues: Iterable[Cue]) -> list[Cue]:
-    """One cue of a kind in a sentence: a hypothetical reading and a factual one exclude each other, the surer stays."""
+    """Of readings of the same words that exclude each other the surest: a fact and a hypothesis, or two values."""
     best: dict[tuple[str, int, int, bool], Cue] = {}
     for cue in sorted(cues, key=lambda c: -c.probability):
         rivals = [c for c in best.values() if c.cue == cue.cue and c.start < cue.end and cue.start < c.end]
-        if all((c.state == "hypothetical") == (cue.state == "hypothetical") for c in rivals):
+        if not any(_exclude(c, cue) for c in rivals):
             best.setdefault((f"{cue.cue}:{cue.value}", cue.start, cue.end, cue.state == "hypothetical"), cue)
     return list(best.values())
+
+
+def _exclude(one: Cue, other: Cue) -> bool:
+    if (one.state == "hypothetical") != (other.state == "hypothetical"):
+        return True
+    return one.value != other.value and one.cue in EXCLUSIVE
 
 
 def _settled_statements(statements: Iterable[Statement], text: TokenizedText) -> list[Statement]:

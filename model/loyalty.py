@@ -172,6 +172,8 @@ class LoyaltyHead:
         low, high = self.full.interval(x, index)
         index_conduct = float(self.conduct.index(vector(case, self.conduct.features), first)[0])
         mentioned = {c.cue for c in cues if c.state != "hypothetical"}
+        # Who weighs what was given against the loss has told of it.
+        mentioned |= {"redress"} if "adequacy" in mentioned else set()
         return LoyaltyEstimate(
             repurchase={"stay": stay, "undecided": undecided, "leave": leave},
             wom={"positive": positive, "mixed": mixed, "negative": negative},

@@ -149,7 +149,9 @@ def decide_role(
         odds = {role: p * factors.get(role, 1.0) for role, p in odds.items()}
     total = sum(odds.values())
     role = max(odds, key=odds.__getitem__)
-    return RoleDecision(role, odds[role] / total, "; ".join([*found, f"wording of a {role} in a {place}"]))  # type: ignore[arg-type]
+    # A signal that speaks against the role is no reason for it.
+    reasons = [signal for signal in found if FACTORS[signal].get(role, 1.0) >= 1]
+    return RoleDecision(role, odds[role] / total, "; ".join([*reasons, f"wording of a {role} in a {place}"]))  # type: ignore[arg-type]
 
 
 def _mean(probabilities: Sequence[Mapping[str, float]], weights: Sequence[int]) -> dict[str, float]:

@@ -12,13 +12,15 @@ from pathlib import Path
 import numpy as np
 
 from model import moment
-from model.authors import author_keys
+from model.answers import with_answers
+from model.authors import anybody, author_keys
 from model.bundle import Bundle, load_bundle
 from model.case import TextReading, case_features
 from model.clean import clean, clean_threads, language
 from model.codebook import SENTIMENT
 from model.encoder import Encoder, States, encode_texts, means_of, sentences_of
 from model.latency import Latency, TimedCase, latencies
+from model.own_words import own_words
 from model.roles import RoleDecision, decide_role
 from model.segment import TokenizedText, tokenize
 from model.sentiment import SentimentHead, is_close
@@ -70,7 +72,7 @@ class Scored:
     @property
     def text_reading(self) -> TextReading:
         """The part that a case is made of."""
-        return TextReading(self.reading, self.sentences, len(self.raw.split()))
+        return TextReading(self.reading, self.sentences, len(self.raw.split()), self.raw)
 
 
 @dataclass(frozen=True)
@@ -219,7 +221,7 @@ class Scorer:
 
     def score_cases(self, thread: Thread, *, as_of: datetime | None = None) -> CaseReport:
         """The report, and what the loyalty head saw of each of its cases, in their order; None without an estimate."""
-        return self._report(clean(moment.as_of(thread, as_of) if as_of else thread))
+        return self._reports([clean(moment.as_of(thread, as_of) if as_of else thread)])[0]
 
     def score_together(self, threads: Sequence[Thread]) -> list[Report]:
         """A report for each thread, in order; what repeats another of these threads has a flag "copy:...".
@@ -231,7 +233,7 @@ class Scorer:
     def iter_together(self, threads: Sequence[Thread]) -> Iterator[Report]:
         """As score_together, each report as soon as it is there; all threads are cleaned before the first."""
         cleaned, _ = clean_threads(threads)
-        return (self._report(c)[0] for c in cleaned)
+        return (self._reports([c])[0][0] for c in cleaned)
 
     def score_many(self, threads: Iterable[Thread], *, texts: int = CHUNK) -> Iterator[Report]:
         """A report for each thread, in order, as soon as it is there; threads may be a stream without an end.
@@ -254,21 +256,21 @@ class Scorer:
         yield from self._reports(waiting)
 
     def _reports(self, cleaned: Sequence[Cleaned]) -> list[CaseReport]:
+        own = [own_words(c.thread.utterances) for c in cleaned]
         # In order of length, so that what is encoded together needs little padding.
-        different = sorted({u.text for c in cleaned for u in c.thread.utterances}, key=lambda t: (len(t), t))
+        different = sorted({text for texts in own for text in texts.values()}, key=lambda t: (len(t), t))
         known = dict(zip(different, self.read_texts(different), strict=True))
-        return [self._report(c, known) for c in cleaned]
+        return [
+            self._report(c, {uid: known[text] for uid, text in texts.items()})
+            for c, texts in zip(cleaned, own, strict=True)
+        ]
 
-    def _report(self, cleaned: Cleaned, known: Mapping[str, Scored] | None = None) -> CaseReport:
-        """The report of a cleaned thread. known: its texts, where they were read already."""
+    def _report(self, cleaned: Cleaned, scored: Mapping[str, Scored]) -> CaseReport:
+        """The report of a cleaned thread. scored: what was read in the own words of each utterance, by id."""
         thread = cleaned.thread
         kept = thread.utterances
-        if known is None:
-            scored = dict(zip((u.id for u in kept), self.read_texts([u.text for u in kept]), strict=True))
-        else:
-            scored = {u.id: known[u.text] for u in kept}
         subject = " ".join(filter(None, (thread.title, thread.url, *(u.text for u in kept if u.kind == "post"))))
-        cases = [self._case(group, scored, thread.brand, subject) for group in by_author(kept)]
+        cases = with_answers([self._case(group, scored, thread.brand, subject) for group in by_author(kept)], kept)
         roles = {uid: case.role for case in cases for uid in case.utterances}
         towards = self._towards_brand(kept, thread.brand)
         utterances = [_scored_utterance(u, scored[u.id], roles, towards.get(u.id)) for u in kept]
@@ -344,18 +346,18 @@ class Scorer:
             return "low_evidence", "nothing is said about what the company did", loyalty
         return "ok", None, loyalty
 
-    def _case(self, group: Sequence[Utterance], scored: dict[str, Scored], brand: str | None, subject: str) -> Case:
+    def _case(self, group: Sequence[Utterance], scored: Mapping[str, Scored], brand: str | None, subject: str) -> Case:
         texts = [_attributed(scored[u.id], u.id) for u in group]
         roles = [t.reading.role for t in texts]
         decision = decide_role(
-            group,
+            [replace(u, text=scored[u.id].raw) for u in group],
             roles,
             brand,
             subject,
             states_loyalty=_states_loyalty(texts),
             tells_conduct=any(c.state != "hypothetical" for t in texts for c in t.reading.cues),
         )
-        worst = max(texts, key=lambda t: 1 - t.reading.failure["none"]).reading
+        failure, severity = _failure(texts)
         status, reason, loyalty = self._judged(decision, texts)
         return TimedCase(
             author=_name(group),
@@ -367,8 +369,8 @@ class Scorer:
             cues=tuple(c for t in texts for c in t.reading.cues),
             stated=tuple(s for t in texts for s in t.reading.statements),
             tenure=_tenure(texts),
-            failure=max(worst.failure, key=worst.failure.__getitem__),
-            severity=int(max(worst.severity, key=worst.severity.__getitem__)),
+            failure=failure,
+            severity=severity,
             loyalty=loyalty,
             role_probability=decision.probability,
             latencies=tuple(found for t, u in zip(texts, group, strict=True) for found in _latencies(t, u.id)),
@@ -416,11 +418,19 @@ def by_author(utterances: Sequence[Utterance]) -> list[list[Utterance]]:
 
 
 def spam_cases(dropped: Sequence[Dropped]) -> list[Case]:
-    """A case that abstains for everyone whose only contribution was dropped as spam."""
-    spam = [d for d in dropped if d.reason == "spam"]
+    """A case that abstains for everyone who wrote something that was dropped as spam."""
+    details = {d.utterance.id: d.detail for d in dropped if d.reason == "spam"}
+    groups = by_author([d.utterance for d in dropped if d.reason == "spam"])
     return [
-        TimedCase(_name([d.utterance]), "spam", d.detail or "spam", "abstain", "spam is not scored", (d.utterance.id,))
-        for d in spam
+        TimedCase(
+            _name(group),
+            "spam",
+            details[group[0].id] or "spam",
+            "abstain",
+            "spam is not scored",
+            tuple(u.id for u in group),
+        )
+        for group in groups
     ]
 
 
@@ -463,11 +473,22 @@ def _latencies(text: Scored, uid: str) -> tuple[Latency, ...]:
     return latencies(text.raw, text.reading.cues, sentences=spans, utterance=uid)
 
 
+def _failure(texts: Sequence[Scored]) -> tuple[str, int]:
+    """The likeliest failure and its severity; "none" and 0 where it is likelier than not that nothing went wrong."""
+    worst = min(texts, key=lambda t: t.reading.failure["none"]).reading
+    if worst.failure["none"] > 0.5:
+        return "none", 0
+    kinds = {kind: p for kind, p in worst.failure.items() if kind != "none"}
+    levels = {int(level): p for level, p in worst.severity.items() if level != "0"}
+    return max(kinds, key=kinds.__getitem__), max(levels, key=levels.__getitem__)
+
+
 def _tenure(texts: Sequence[Scored]) -> Statement | None:
     found = [t.reading.tenure for t in texts if t.reading.tenure]
     return max(found, key=lambda s: s.probability, default=None)
 
 
 def _name(group: Sequence[Utterance]) -> str:
-    named = next((u.author.name for u in group if u.author), None)
+    # "Anonymous" would name several people of a thread alike.
+    named = next((u.author.name for u in group if u.author and not anybody(u.author.name)), None)
     return named or ("post author" if group[0].kind == "post" else f"author of {group[0].id}")

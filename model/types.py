@@ -258,6 +258,7 @@ class Case:
 
     role_reason: why the author has the role. utterances: ids. failure, severity: the most likely ones.
     role_probability: how likely the role is, in [0, 1]; 1 where it is no estimate: spam, or marked so by the page.
+    answers: what the company says in the thread that it did for this customer; the author has not reported it.
     """
 
     author: str
@@ -273,6 +274,7 @@ class Case:
     severity: int | None = None
     loyalty: LoyaltyEstimate | None = None
     role_probability: float = 1.0
+    answers: tuple[Cue, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

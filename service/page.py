@@ -113,7 +113,7 @@ class Reason:
 class Card:
     """A customer as shown; observations: mark, quote and the anchor of the utterance where it stands.
 
-    latencies: times to react in words, quote and anchor.
+    latencies: times to react in words, quote and anchor. answers: what the company itself says to have done, the same.
     """
 
     anchor: str
@@ -125,6 +125,7 @@ class Card:
     bars: tuple[tuple[str, tuple[Segment, ...]], ...]
     observations: tuple[tuple[Mark, str, str | None], ...]
     latencies: tuple[tuple[str, str, str | None], ...]
+    answers: tuple[tuple[str, str, str | None], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +234,7 @@ def _card(anchor: str, case: Case, loyalty: LoyaltyEstimate, anchors: Mapping[st
         reasons=tuple(_reasons(why.shown, anchors)),
         bars=tuple((name, segments(shares, tones)) for name, shares, tones in bars),
         latencies=tuple((latency_words(t), t.quote, anchors.get(t.utterance or "")) for t in told(case)),
+        answers=tuple((label_of(c), c.quote, anchors.get(c.utterance or "")) for c in case.answers),
         observations=tuple((mark, quote, anchors.get(utterance or "")) for utterance, mark, quote in _observed(case)),
     )
 

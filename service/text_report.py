@@ -2,7 +2,7 @@
 
 import textwrap
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from model.latency import told
 from model.types import Case, Cue, Dropped, Evidence, LoyaltyEstimate, Report, Statement, Thread
@@ -63,10 +63,16 @@ def _head(report: Report, width: int) -> Iterator[str]:
     sentiment = ", ".join(f"{n} {label}" for label, n in summary.sentiment.items())
     yield from wrap(f"{count(summary.utterances, 'utterance')} scored ({sentiment})", width)
     yield from wrap(f"{count(len(report.dropped), 'item')} dropped, {count(summary.customers, 'customer')}", width)
-    yield from wrap(f"at risk: {', '.join(summary.at_risk) or 'nobody'}", width)
-    yield from wrap(f"advocates: {', '.join(summary.advocates) or 'nobody'}", width)
+    for band, names in (("at risk", summary.at_risk), ("advocates", summary.advocates)):
+        yield from wrap(f"{band}: {', '.join(_marked(names, report.cases)) or 'nobody'}", width)
     for warning in report.warnings:
         yield from wrap(f"warning: {warning}", width, hanging="  ")
+
+
+def _marked(names: Sequence[str], cases: Sequence[Case]) -> Iterator[str]:
+    """Names, with a mark for those of whose dealings little is told."""
+    unsure = {case.author for case in cases if case.loyalty and case.status == "low_evidence"}
+    yield from (f"{name} (little evidence)" if name in unsure else name for name in names)
 
 
 def _about(thread: Thread) -> Iterator[str]:
@@ -113,7 +119,7 @@ def _read(case: Case, width: int) -> Iterator[str]:
     if case.failure and case.failure != "none":
         severity = f" ({SEVERITIES[case.severity]})" if case.severity is not None else ""
         yield from wrap(f"what went wrong: {case.failure}{severity}", width, "    ")
-    if case.cues or case.stated or case.tenure or told(case):
+    if case.cues or case.stated or case.tenure or case.answers or told(case):
         yield "    read in the text"
     for cue in case.cues:
         yield from _quoted(label_of(cue), cue, width)
@@ -121,6 +127,8 @@ def _read(case: Case, width: int) -> Iterator[str]:
         yield from _quoted(f"says: {statement.kind}", statement, width)
     if case.tenure:
         yield from _quoted("customer before", case.tenure, width)
+    for cue in case.answers:
+        yield from _quoted(f"the company's own answer, not counted: {label_of(cue)}", cue, width)
     for latency in told(case):
         where = f" (in {latency.utterance})" if latency.utterance else ""
         yield from wrap(f'{latency_words(latency)}{where}: "{latency.quote}"', width, " " * 6, " " * 8)

@@ -31,7 +31,7 @@ from model.types import Author, InputError, Thread, Utterance
 _ITEM: Final = re.compile(r"(?P<mark>[\u2022\u25aa\u2023\u25e6\u00b7*+-]|\d{1,4}[.)])\s+(?P<rest>\S.*)")
 _URL_HEADER: Final = re.compile(r"(?P<url>https?:\S+|www\.\S+)(?:\s+(?P<name>\S.{0,60}))?")
 _SAYS: Final = re.compile(
-    r"(?P<name>\S.{0,60}?)\s*(?:,?\s(?:on|at)\s(?P<when>.{6,50}?))?\s(?:says|said|wrote|writes|commented)\s*"
+    r"(?P<name>\S.{0,60}?)\s*(?:,?\s(?:on|at)\s(?P<when>.{6,50}?))?\s(?:says|said|wrote|writes|commented|replied|replies|responded|answered)\s*"
     r"(?:(?:on|at)?\s*(?P<when2>.{6,50}?))?\s*:?"
 )
 _NAME_ON_DATE: Final = re.compile(

@@ -38,7 +38,7 @@ export function customerCard(one, goto) {
           "p",
           { class: "unknown" },
           el("b", { text: "Not known. " }),
-          `The text says nothing about ${l.missing.map(plain).join(", ")}. `,
+          `The author reports nothing about ${l.missing.map(plain).join(", ")}; wishes are no reports. `,
           "What is not mentioned is not counted as absent.",
         )
       : null,

@@ -21,6 +21,8 @@ def together(*people: tuple[str, str | None] | str) -> bool:
     ("one", "other"),
     [
         ("Ann B.", "ann b"),
+        ("ann_baker", "Ann Baker"),
+        ("Ann Baker replied:", "Ann Baker"),
         ("Ann B.", "Ann B (Brightpot)"),
         ("Ann Baker", "Ann Baker, Brightpot"),
         ("Ann Baker", "Ann Baker @ Brightpot"),

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from model.codebook import CUE_VALUES, CUES, DOCUMENT_FIELDS, SENTENCE_LABELS
-from model.conduct import QUOTE_WORDS, peak, quote_span
+from model.conduct import QUOTE_WORDS, _settled, counted, peak, quote_span
 from model.encoder import encode_texts, means_of, sentences_of
 from model.segment import tokenize
 from model.sentiment import SentimentHead, is_close
-from model.types import Sentiment
+from model.types import Cue, Sentiment, Statement
 from tests.fakes import WIDTH, FakeEncoder, fake_conduct_head, fake_sentiment_head, fake_tokenizer
 
 
@@ -157,3 +157,22 @@ def test_quotes_have_five_to_twenty_five_words_where_the_sentence_allows(words):
 def test_a_call_is_close_by_half_the_gap_where_more_tokens_are_averaged(gap, tokens, close):
     low = (0.9 - gap) / 2
     assert is_close(Sentiment("positive", low, 0.1, low + gap, gap), tokens) is close
+
+
+def cue(name, value, probability, start, end, state="present"):
+    return Cue(name, value, state, probability, "x" * (end - start), start, end)
+
+
+def test_of_two_values_that_exclude_each_other_on_the_same_words_the_surer_stays():
+    slow, fast = cue("speed", "slow", 0.9, 0, 20), cue("speed", "fast", 0.7, 5, 25)
+    assert _settled([fast, slow]) == [slow]
+    assert len(_settled([slow, cue("speed", "fast", 0.7, 30, 40)])) == 2
+    assert len(_settled([cue("redress", "refused", 0.8, 0, 20), cue("redress", "promised", 0.7, 0, 20)])) == 2
+
+
+def test_what_counts_is_what_is_reported():
+    told = [cue("speed", "slow", 0.9, 0, 20), cue("speed", "slow", 0.95, 50, 60), cue("speed", None, 0.9, 0, 9)]
+    found = counted([*told, Statement("tenure", 0.8, "x", 0, 1)], [(45, 70)])
+    assert found["speed:slow"] == 0.9
+    assert found["speed:fast"] == 0.0
+    assert found["tenure"] == 0.8

@@ -1,6 +1,8 @@
+from dataclasses import replace
+
 import pytest
 
-from model.case import TextReading, case_features
+from model.case import TextReading, case_features, later_parts
 from model.codebook import CUE_VALUES
 from model.loyalty import CONDUCT_FEATURES, FULL_FEATURES, LoyaltyHead, band
 from model.types import CaseFeatures, Cue, Reading, SentenceSentiment, Sentiment, Statement
@@ -134,6 +136,62 @@ def test_a_case_takes_the_strongest_mention_and_the_worst_severity():
     assert found.severity == 3
     assert found.valence == pytest.approx(0.0)
     assert found.length == 30
+
+
+def told(raw, *labels):
+    """A text in which each label stands at its own word with a probability of .9."""
+    cues = []
+    for label in labels:
+        cue, _, value = label.partition(":")
+        start = raw.index(value)
+        cues.append(Cue(cue, value, "present", 0.9, value, start, start + len(value)))
+    found = replace(reading(dict.fromkeys(labels, 0.9)), cues=tuple(cues))
+    return TextReading(found, (), len(raw.split()), raw)
+
+
+def test_what_is_reported_later_ends_what_it_contradicts():
+    first = told("none refused no denied", "contact:none", "redress:refused", "solved:no", "responsibility:denied")
+    update = told("made refund yes", "contact:made", "redress:refund", "solved:yes")
+    cues = case_features([first, update]).cues
+    assert [cues[label] for label in ("contact:made", "redress:refund", "solved:yes")] == [0.9, 0.9, 0.9]
+    assert cues["contact:none"] == pytest.approx(0.09)
+    assert cues["redress:refused"] == pytest.approx(0.09)
+    assert cues["solved:no"] == pytest.approx(0.09)
+    assert cues["responsibility:denied"] == 0.9
+    # What came first does not end what came after it.
+    assert case_features([update, first]).cues["contact:none"] == 0.9
+
+
+def test_within_one_telling_both_values_stand_until_an_update_is_marked():
+    both = "contact:none", "contact:made"
+    assert case_features([told("none for a week, then contact was made.", *both)]).cues["contact:none"] == 0.9
+    marked = told("none for a week.\nEDIT 3 May: contact was made.", *both)
+    assert case_features([marked]).cues["contact:none"] == pytest.approx(0.09)
+    older = told("made today.\n\nOriginal review: none for a week.", *both)
+    assert case_features([older]).cues["contact:none"] == pytest.approx(0.09)
+
+
+@pytest.mark.parametrize(
+    ("raw", "parts"),
+    [
+        ("It broke. Update: it works.", ["Update: it works."]),
+        ("It broke.\n\n**UPDATE 3 May** - it works.\nEdit: it broke.", ["UPDATE", "Edit"]),
+        ("Update: it works.", []),
+        ("Update: it works. Original post: it broke.", ["Update: it works."]),
+        ("They promised an update on Monday: nothing came.", []),
+        ("I update the app, then it breaks - always.", []),
+    ],
+)
+def test_parts_that_were_written_later_are_found(raw, parts):
+    spans = later_parts(raw)
+    assert len(spans) == len(parts)
+    assert all(part in raw[a:b] for part, (a, b) in zip(parts, spans, strict=True))
+
+
+def test_who_weighs_the_redress_has_told_of_it():
+    weighed = Cue("adequacy", "below", "present", 0.9, "a joke", 0, 6)
+    assert "redress" not in HEAD.estimate(features(), [weighed]).missing
+    assert "redress" in HEAD.estimate(features(), []).missing
 
 
 def test_the_sentiment_of_a_case_leaves_statements_of_loyalty_out():

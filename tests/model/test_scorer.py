@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from model.encoder import States
-from model.scorer import CHUNK, Scorer, chunks
+from model.scorer import CHUNK, Scorer, _failure, chunks
 from model.types import Author, Thread, Utterance
 from tests.fakes import WORDS, FakeEncoder, fake_bundle, fake_scorer
 
@@ -277,3 +277,63 @@ def test_a_close_call_is_looked_at_again_in_reports_and_towards_targets():
     assert len(exact.asked) == seen
     (towards,) = scorer.sentiment(["it is fine"], ["great awful"])
     assert (towards.label, len(exact.asked)) == ("positive", seen + 1)
+
+
+SORRY = "Dear Ann, we are sorry. You were ignored, a refund is on its way. On behalf of the kettle people, email us."
+
+
+def test_what_the_company_answers_in_the_thread_is_known_and_not_counted():
+    post = Utterance("1", ANGRY, kind="post", author=Author("Ann"), flags=("post_author",))
+    plain = fake_scorer().score(thread(post))
+    answered = fake_scorer().score(thread(post, comment("2", SORRY, "Kettle Support"), comment("3", HAPPY, "Bo")))
+    ann = case(answered, "Ann")
+    assert case(answered, "Kettle Support").role == "company"
+    assert {f"{c.cue}:{c.value}" for c in ann.answers} == {"apology:given", "redress:refund"}
+    assert {c.utterance for c in ann.answers} == {"2"}
+    assert ann.loyalty.index == pytest.approx(case(plain, "Ann").loyalty.index)
+    assert case(answered, "Bo").answers == ()
+
+
+def test_an_answer_goes_to_the_customer_whom_it_names():
+    post = Utterance("1", ANGRY, kind="post", author=Author("Ann"), flags=("post_author",))
+    found = fake_scorer().score(
+        thread(post, comment("2", HAPPY, "Bo"), comment("3", SORRY.replace("Ann", "Bo"), "Kettle Support"))
+    )
+    assert case(found, "Bo").answers
+    assert case(found, "Ann").answers == ()
+
+
+def test_words_of_others_are_not_read_as_the_authors_own():
+    post = Utterance("1", ANGRY, kind="post", author=Author("Ann"), flags=("post_author",))
+    quoting = f"> {ANGRY}\n\n{HAPPY}"
+    found = fake_scorer().score(thread(post, comment("2", quoting, "Bo")))
+    bo = case(found, "Bo")
+    assert "contact:none" not in {f"{c.cue}:{c.value}" for c in bo.cues}
+    assert all(quoting[c.start : c.end] == c.quote for c in bo.cues)
+    assert found.utterances[1].utterance.text == quoting
+
+
+def test_nameless_people_are_told_apart_and_a_spammer_has_one_case():
+    other = PITCH.replace("home", "your sofa").replace("best-offers", "better-offers")
+    found = fake_scorer().score(
+        thread(
+            Utterance("1", ANGRY, kind="post", author=Author("Anonymous")),
+            comment("2", HAPPY, "Anonymous"),
+            comment("3", PITCH, "Cash4U"),
+            comment("4", other, "Cash4U"),
+        )
+    )
+    assert [c.author for c in found.cases] == ["post author", "author of 2", "Cash4U"]
+    assert found.cases[2].utterances == ("3", "4")
+
+
+def test_a_failure_that_is_likelier_than_not_has_a_kind_and_a_severity():
+    def scored(failure, severity):
+        plain = fake_scorer().read_texts(["a day"])[0]
+        return replace(plain, reading=replace(plain.reading, failure=failure, severity=severity))
+
+    unsure = scored({"none": 0.4, "billing": 0.35, "delay": 0.25}, {"0": 0.5, "1": 0.2, "2": 0.3, "3": 0.0})
+    sound = scored({"none": 0.6, "billing": 0.4}, {"0": 0.1, "1": 0.2, "2": 0.7, "3": 0.0})
+    assert _failure([unsure]) == ("billing", 2)
+    assert _failure([sound]) == ("none", 0)
+    assert _failure([sound, unsure]) == ("billing", 2)

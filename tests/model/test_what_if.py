@@ -3,13 +3,13 @@ import json
 import numpy as np
 import pytest
 
-from model.advise import FEASIBLE, advise, movability
+from model.advise import FEASIBLE, advise, fitting_redress, movability
 from model.case import case_features
 from model.codebook import CUE_VALUES, CUES
 from model.literature import LITERATURE, SEVERITY
 from model.loyalty import CONDUCT_FEATURES, FULL_FEATURES, Fit, LoyaltyHead
 from model.read import read
-from model.types import CaseFeatures, InputError
+from model.types import Case, CaseFeatures, Cue, InputError, Statement
 from model.what_if import parse_changes, what_if
 from tests.fakes import fake_fit, fake_scorer
 
@@ -277,6 +277,43 @@ def test_who_says_to_leave_or_was_failed_again_is_less_movable():
     halved, why = movability(gone, one.loyalty, case())
     assert halved == pytest.approx(open_case / 2)
     assert "never" in why[-1]
+
+
+def told(value, quote, state="absent"):
+    return Cue("redress", value, state, 0.9, quote, 0, len(quote), "1")
+
+
+def customer(failure="billing", cues=(), stated=()):
+    return Case("Ann", "customer", "why", "ok", None, ("1", "2"), tuple(cues), tuple(stated), None, failure, 1)
+
+
+@pytest.mark.parametrize(
+    ("failure", "cues", "expected"),
+    [
+        ("billing", (), {"refund", "voucher"}),
+        ("delay", (), {"refund", "voucher"}),
+        ("product", (), {"refund", "voucher", "repair", "replacement"}),
+        ("product", [told("refused", "they would not refund me")], {"refund"}),
+        ("billing", [told(None, "if they sent me a new one", "hypothetical")], {"replacement"}),
+        ("billing", [told("refused", "they did nothing")], {"refund", "voucher"}),
+        ("billing", [told("repair", "they fixed it", "present")], {"refund", "voucher"}),
+    ],
+)
+def test_advised_redress_fits_the_failure_or_what_the_author_names(failure, cues, expected):
+    assert fitting_redress(customer(failure, cues)) == expected
+
+
+def test_who_says_to_leave_and_later_to_stay_is_no_less_movable():
+    def said(kind, start, uid):
+        return Statement(kind, 0.9, kind, start, start + 5, uid)
+
+    features = case(contact__none=0.9)
+    estimate = FAKE.estimate(features)
+    leaving = customer(stated=[said("leave", 50, "1")])
+    staying = customer(stated=[said("leave", 50, "1"), said("stay", 0, "2")])
+    gone = customer(stated=[said("stay", 0, "1"), said("leave", 50, "1")])
+    movable = [movability(c, estimate, features)[0] for c in (customer(), leaving, staying, gone)]
+    assert movable[0] == movable[2] == 2 * movable[1] == 2 * movable[3]
 
 
 def test_cases_and_features_keep_their_order():

@@ -98,12 +98,12 @@ def test_customers_at_risk_come_first() -> None:
     for expected in ("At risk", "leave 91", "80\u00a0% interval 3 to 16", "−9.8", "No refund", "not a causal effect"):
         assert expected in dana
     assert "low evidence" in cards[1].text()
-    assert "The text says nothing about" in cards[1].text()
+    assert "The author reports nothing about" in cards[1].text()
 
 
 def test_summary_dropped_and_model_are_shown() -> None:
     tree = page(demo_report())
-    assert one(tree, ".lead").text() == "2 of 4 customers at risk: Dana, priya_k"
+    assert one(tree, ".lead").text() == "2 of 4 customers at risk: Dana, priya_k (little evidence)"
     assert "The page states 9 comments" in one(tree, ".warnings").text()
     dropped = one(tree, "details.dropped").text()
     assert SPAM in dropped

@@ -232,6 +232,14 @@ def describe(number: int, group: Group, known: Known) -> Person:
     )
 
 
+# Praise that may be meant for the company, and not for the author of the complaint ("glad you are alive!").
+_ABOUT_THEM: Final = re.compile(
+    r"\b(?:they|them|their|theirs|compan(?:y|ies)|firms?|shops?|stores?|brands?|business|staff|support|service|team|people"
+    r"|products?|quality|mine|ours?)\b",
+    re.IGNORECASE,
+)
+
+
 def _feeling(items: Sequence[Item]) -> tuple[float | None, float | None, float | None]:
     """Mean probabilities of negative, neutral and positive, longer texts counting more."""
     known = [(i.scored.sentiment, len(i.utterance.text)) for i in items if i.scored.sentiment]
@@ -269,7 +277,9 @@ def _defends(item: Item, known: Known) -> float:
     mine, theirs = item.scored.sentiment, answered.scored.sentiment if answered else None
     if mine is None or theirs is None or answered is None or answered.author == item.author:
         return 0.0
-    return mine.positive * theirs.negative
+    if (towards := item.scored.towards_brand) is not None:
+        return towards.positive * theirs.negative
+    return mine.positive * theirs.negative if _ABOUT_THEM.search(item.utterance.text) else 0.0
 
 
 def _moves(loyalty: LoyaltyEstimate, group: Group) -> Iterator[Why]:

@@ -295,8 +295,10 @@ def test_who_answers_a_complaint_with_praise_defends_the_company() -> None:
         utterance("An awful lamp, I bought it here.", "Ann Lee"),
         utterance("It is a great firm with great people.", "Bo Ek", parent="1"),
         utterance("It is a neutral remark of mine.", "Cy Orr", parent="1"),
+        utterance("Oh great, great that you are alive!", "Di Poe", parent="1"),
     )
     found = trace([page])
+    assert person(found, "Di Poe").openness_kind is None
     bo, cy = person(found, "Bo Ek"), person(found, "Cy Orr")
     assert (bo.role, bo.openness_kind) == ("bystander", "defender")
     assert cy.openness_kind is None

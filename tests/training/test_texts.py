@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from model.codebook import CUE_VALUES, SENTIMENT
+from model.codebook import CUE_VALUES, CUES, FAILURE_TYPES, ROLES, SENTIMENT, STATED_LOYALTY
 from training.data import normalised
 from training.marks import (
     FILES,
@@ -77,6 +77,25 @@ def test_no_text_repeats_a_behavioural_case_or_six_words_of_one():
         texts = [text for row in rows(name) for key in ("text", "lower", "higher") if (text := row.get(key))]
         assert texts
         assert [text for text in texts if runs(text) & asked] == []
+
+
+def test_annotated_documents_of_our_own_quote_their_text_in_words_of_the_codebook():
+    for row in (*rows("conduct.jsonl"), *rows("conduct_check.jsonl")):
+        quoted = [*row["conduct"], *row["hypothetical"], *row["stated_loyalty"]]
+        assert all(entry["quote"] in row["text"] for entry in quoted)
+        assert {f"{e['cue']}:{e['value']}" for e in row["conduct"]} <= set(CUE_VALUES)
+        assert {e["cue"] for e in row["hypothetical"]} <= set(CUES)
+        assert {e["kind"] for e in row["stated_loyalty"]} <= set(STATED_LOYALTY)
+        assert row["role"] in ROLES
+        assert row["failure"]["type"] in FAILURE_TYPES
+        assert row["tenure"] is None or row["tenure"] in row["text"]
+
+
+def test_documents_to_check_by_are_not_trained_on():
+    trained, kept = ([normalised(r["text"]) for r in rows(n)] for n in ("conduct.jsonl", "conduct_check.jsonl"))
+    assert len(set(trained)) == len(trained)
+    assert not set(trained) & set(kept)
+    assert not {" ".join(t.split()[:4]) for t in trained} & {" ".join(t.split()[:4]) for t in kept}
 
 
 def test_every_pair_has_two_texts_and_none_comes_twice():

@@ -172,8 +172,13 @@ class Retrains:
         return self.get(number)
 
     def close(self) -> None:
-        """Stops the run that this worker began; it can be resumed."""
-        if self._process is not None and self._process.poll() is None:
+        """Stops the run that this worker began; it can be resumed.
+
+        The process that was started may be gone already: whoever stops a server may end the children of its workers
+        first, and what these have begun goes on. The lock says whether anything of the run lives.
+        """
+        running = self._running()
+        if running is not None and self._process is not None and running[1] == self._process.pid:
             self._end()
 
     def _state(self, run: Run) -> State:
@@ -227,7 +232,10 @@ class Retrains:
         Thread(target=_wait, args=(self._process, run.id), name="retrain", daemon=True).start()
 
     def _end(self) -> None:
-        """Ends the process at work. The lock says that it lives, so that its number is no other's."""
+        """Ends the process at work with all that it began, also where it is gone itself.
+
+        The lock says that something of it lives, so that the number of its group is no other's.
+        """
         for sign in (signal.SIGTERM, signal.SIGKILL):
             for _ in range(ROUNDS):
                 running = self._running()

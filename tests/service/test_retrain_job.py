@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 from starlette.testclient import TestClient
 
@@ -65,6 +66,13 @@ def ended(retrains: Retrains, number: int) -> Retraining:
 def at_work(retrains: Retrains, number: int) -> None:
     end = time.monotonic() + 30
     while retrains.get(number).share == 0:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def wait_for_end(process: int) -> None:
+    end = time.monotonic() + 30
+    while psutil.pid_exists(process):
         assert time.monotonic() < end
         time.sleep(0.05)
 
@@ -142,6 +150,30 @@ def test_a_killed_server_leaves_no_run_that_only_seems_to_work(tmp_path):
     assert retrains.get(1).state == "running"
     os.killpg(int((tmp_path / "running").read_text().split()[1]), signal.SIGKILL)
     assert wait_for(lambda: retrains.get(1), "interrupted").error is None
+
+
+def test_closing_ends_a_run_of_which_the_first_process_is_gone(retrains):
+    begin(retrains, "wait")
+    at_work(retrains, 1)
+    # Whoever stops a server may end the children of its workers first; what these began is not told.
+    first = int((retrains.folder / "running").read_text().split()[1])
+    os.kill(first, signal.SIGTERM)
+    wait_for_end(first)
+    assert retrains.get(1).state == "running"
+    retrains.close()
+    assert retrains.get(1).state == "interrupted"
+    assert begin(retrains, resume=1).state in ("running", "done")
+
+
+def test_closing_leaves_the_run_of_another_worker_alone(retrains):
+    begin(retrains, "row")
+    ended(retrains, 1)
+    other = Retrains(retrains.folder, line)
+    begin(other, "wait")
+    at_work(other, 2)
+    retrains.close()
+    assert other.get(2).state == "running"
+    other.close()
 
 
 def test_only_the_last_runs_are_kept(retrains):

@@ -3,7 +3,10 @@
 The names are explained in docs/codebook.md; heads, features and reports all use these and no others.
 """
 
+from collections.abc import Collection
 from typing import Final, Literal
+
+from model.types import InputError
 
 CUES: Final[dict[str, tuple[str, ...]]] = {
     "contact": ("made", "none"),
@@ -47,6 +50,22 @@ ABSENT_VALUES: Final[frozenset[str]] = frozenset(
     {"contact:none", "apology:absent", "explanation:absent", "follow_up:absent", "redress:refused", "solved:no"}
 )
 
+# Who never answered did nothing of this.
+EXCLUDES: Final[dict[str, frozenset[str]]] = {
+    "contact:none": frozenset(
+        {
+            "initiative:proactive",
+            "speed:fast",
+            "apology:given",
+            "apology:hollow",
+            "explanation:given",
+            "responsibility:accepted",
+            "responsibility:denied",
+            "follow_up:done",
+        }
+    ),
+}
+
 STATED_LOYALTY: Final[tuple[str, ...]] = ("stay", "leave", "promote", "warn")
 
 SENTENCE_LABELS: Final[tuple[str, ...]] = (
@@ -82,3 +101,17 @@ DOCUMENT_FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "wom": WOM,
 }
 """What the document head predicts from the utterance vector: one softmax per field."""
+
+
+def check_excluded(labels: Collection[str], field: str) -> None:
+    """Raises InputError, for that field, where two of the labels can't be true of one case."""
+    for label, others in EXCLUDES.items():
+        wrong = sorted(others.intersection(labels))
+        if label in labels and wrong:
+            raise InputError(
+                f"{label} and {wrong[0]} exclude each other",
+                code="contradiction",
+                field=field,
+                got=f"{label} and {', '.join(wrong)}",
+                expected="one of them",
+            )

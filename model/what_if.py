@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from model.codebook import CUE_VALUES, CUES, SEVERITIES
+from model.codebook import CUE_VALUES, CUES, SEVERITIES, check_excluded
 from model.literature import LITERATURE, SEVERITY
 from model.loyalty import DRAWS_PER_FIT, INTERVAL, Fit, Floats, LoyaltyHead, vector
 from model.types import CaseFeatures, Effect, InputError, Published, Verdict, WhatIf
@@ -39,7 +39,7 @@ def parse_changes(settings: Sequence[str]) -> dict[str, str]:
 
 
 def check_changes(changes: Mapping[str, str]) -> None:
-    """Raises InputError unless there is a change and every cue and value is known."""
+    """Raises InputError unless there is a change, every cue and value is known and all can be true of one case."""
     if not changes:
         raise _bad("there is nothing to change", "set", "no changes", "at least one, such as apology=given")
     for cue, value in changes.items():
@@ -48,6 +48,7 @@ def check_changes(changes: Mapping[str, str]) -> None:
         allowed = SEVERITIES if cue == "severity" else (*CUES[cue], UNKNOWN)
         if value not in allowed:
             raise _bad(f"{cue} has no value {value!r}", cue, value, f"one of {', '.join(allowed)}")
+    check_excluded([f"{cue}:{value}" for cue, value in changes.items()], "set")
 
 
 def _bad(message: str, field: str, got: str, expected: str) -> InputError:
@@ -59,7 +60,7 @@ def what_if(head: LoyaltyHead, case: CaseFeatures, changes: Mapping[str, str]) -
 
     changes: cue to value; the other values of the cue become 0, "unknown" takes the cue out; "severity" takes 0 to 3.
     The 80 % interval comes from the bootstrap refits and from drawing every cue with its probability, with the same
-    refit and the same draw before and after. Raises InputError where a cue or value is unknown.
+    refit and the same draw before and after. Raises InputError where check_changes does.
     """
     check_changes(changes)
     fit = head.conduct

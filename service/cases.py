@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from model.codebook import ABSENT_VALUES, CUES
+from model.codebook import ABSENT_VALUES, CUES, check_excluded
 from model.loyalty import LoyaltyHead
 from model.types import CaseFeatures, Cue, InputError, LoyaltyEstimate
 from service.schemas import CaseEstimate, Contribution, LoyaltyCase
@@ -11,21 +11,6 @@ from service.schemas import CaseEstimate, Contribution, LoyaltyCase
 # Several of these may be true of one case; every other cue has one value. A refusal stands alone.
 SEVERAL: Final = frozenset({"redress", "responder"})
 REFUSED: Final = "refused"
-# Who never answered did nothing of this.
-EXCLUDES: Final[dict[str, frozenset[str]]] = {
-    "contact:none": frozenset(
-        {
-            "initiative:proactive",
-            "speed:fast",
-            "apology:given",
-            "apology:hollow",
-            "explanation:given",
-            "responsibility:accepted",
-            "responsibility:denied",
-            "follow_up:done",
-        }
-    ),
-}
 NEEDS_FAILURE: Final = frozenset({"solved:no", "solved:partly", "repeat_failure:yes", "redress:refused"})
 
 
@@ -103,16 +88,7 @@ def _check_failure(case: LoyaltyCase) -> None:
 
 def _check_together(case: LoyaltyCase, labels: list[str]) -> None:
     """Raises InputError where cues can't be true of one case."""
-    for label, others in EXCLUDES.items():
-        wrong = sorted(others & set(labels))
-        if label in labels and wrong:
-            raise InputError(
-                f"{label} and {wrong[0]} exclude each other",
-                code="contradiction",
-                field="cues",
-                got=f"{label} and {', '.join(wrong)}",
-                expected="one of them",
-            )
+    check_excluded(labels, "cues")
     unsettled = sorted(NEEDS_FAILURE & set(labels))
     if case.failure is False and unsettled:
         raise InputError(

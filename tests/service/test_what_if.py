@@ -49,7 +49,15 @@ def test_one_author_can_be_named_and_a_stranger_is_an_error(post, capsys):
     assert name in captured.err
 
 
-@pytest.mark.parametrize("settings", [["apology=given", "apology=absent"], ["mood=good"], ["apology=nice"]])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["apology=given", "apology=absent"],
+        ["mood=good"],
+        ["apology=nice"],
+        ["contact=none", "apology=given"],
+    ],
+)
 def test_a_bad_setting_is_one_line_before_a_model_is_opened(post, capsys, settings):
     def never(bundle=None, *, threads=1):
         raise AssertionError("opened a model")

@@ -125,6 +125,19 @@ def test_a_bad_set_and_a_bad_case_spoil_nothing_else(client):
     assert single["what_if"][0]["error"]["field"] == "set.apology"
 
 
+def test_a_set_that_contradicts_itself_is_an_error_as_in_loyalty(client):
+    cues = {"contact": "none", "apology": "given", "speed": "fast"}
+    (same,) = post(client, "/v1/loyalty", {"cases": [{"severity": 2, "cues": cues}]})["results"]
+    asked = {"set": [{"contact": "none", "solved": "no"}, cues]}
+    (case,) = what_if(client, cases=[{"severity": 2, "cues": {"contact": "none"}}], **asked)["cases"]
+    fine, refused = case["what_if"]
+    assert fine["changes"] == asked["set"][0]
+    assert refused["error"] == same["error"] | {"field": "set.1"}
+    assert refused["error"]["code"] == "contradiction"
+    (thread,) = what_if(client, thread=THREAD, **asked)["threads"]
+    assert all(customer["what_if"][1] == refused for customer in thread["customers"])
+
+
 def test_probabilities_of_unknown_cues_are_named(client):
     case = {"probabilities": {"apology:sung": 0.5}, "severity": 1, "failure": 1}
     (found,) = what_if(client, cases=[case], set={"apology": "given"})["cases"]

@@ -90,12 +90,14 @@ def _check_together(case: LoyaltyCase, labels: list[str]) -> None:
     """Raises InputError where cues can't be true of one case."""
     check_excluded(labels, "cues")
     unsettled = sorted(NEEDS_FAILURE & set(labels))
-    if case.failure is False and unsettled:
+    if unsettled and not _failed(case):
+        # Severity is 0 here; without `failure` it alone says that nothing went wrong.
+        said = "severity 0" if case.failure is None else "failure false"
         raise InputError(
             f"Nothing went wrong, but {unsettled[0]}",
             code="contradiction",
             field="failure, cues",
-            got=f"failure false and {', '.join(unsettled)}",
+            got=f"{said} and {', '.join(unsettled)}",
             expected="failure true, or no such cue",
         )
 

@@ -237,6 +237,7 @@ def test_without_valence_the_conduct_fit_answers(client):
             "cases.1.failure, cues",
             "failure true",
         ),
+        ({"cues": {"solved": "no"}, "severity": 0}, "contradiction", "cases.1.failure, cues", "failure true"),
         ({"cues": {"apology": 3}, "severity": 1}, "string_type", "cases.1.cues.apology.str", "string"),
         ({"severity": 4}, "less_than_equal", "cases.1.severity", "3"),
         ({"severity": "1"}, "float_type", "cases.1.severity", "number"),
@@ -255,6 +256,11 @@ def test_a_bad_case_gets_an_error_in_its_place(client, case, code, field, expect
     assert set(bad) == {"error"}
     assert (bad["error"]["code"], bad["error"]["field"]) == (code, field)
     assert expected in bad["error"]["expected"]
+
+
+def test_a_failure_of_no_weight_may_be_left_unsolved(client):
+    (found,) = loyalty_of(client, {"cues": {"solved": "no"}, "severity": 0, "failure": True})
+    assert found["index"] == pytest.approx(found["index_conduct"])
 
 
 def test_at_most_a_thousand_cases(client):

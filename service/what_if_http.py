@@ -29,6 +29,7 @@ from service.what_if_schemas import (
     ThreadAdvice,
     ThreadRef,
     ThreadWhatIf,
+    Twice,
     WhatIfRequest,
     WhatIfResponse,
     WhatIfResult,
@@ -144,6 +145,9 @@ def _changes(item: Any) -> dict[str, str]:
         )
     changes = {}
     for cue, value in item.items():
+        if isinstance(value, Twice):
+            got = " and ".join(one[:SHOWN] if isinstance(one, str) else describe(one) for one in value)
+            raise _bad_change(f"{cue[:SHOWN]} is set twice", cue[:SHOWN], got, "one value for a cue")
         if cue == "severity" and isinstance(value, int) and not isinstance(value, bool):
             value = str(value)
         if not isinstance(value, str):

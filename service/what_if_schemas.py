@@ -1,5 +1,6 @@
 """Bodies of /v1/what-if and /v1/advise, with descriptions and examples that run when posted as they are."""
 
+import json
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, TypeAdapter, WithJsonSchema, model_validator
@@ -10,6 +11,7 @@ from model.types import InputError, Status
 from service.schemas import MAX_CASES, MAX_TEXT_CHARACTERS, Body, BundleRef, Failure, LoyaltyCase, Probability
 
 MAX_SETS = 100
+MOST_DIGITS = 20
 SOURCES = ("content", "text", "thread", "cases")
 
 Index = Annotated[float, Field(ge=0, le=100)]
@@ -30,6 +32,10 @@ class SeenCase(BaseModel):
     valence: float | None = Field(
         default=None, ge=-1, le=1, description="Sentiment of what the customer says; what-if answers do not use it."
     )
+
+
+class Twice(tuple[Any, ...]):
+    """Values that an object of JSON gives one name, where they differ."""
 
 
 class SchemaOfCase:
@@ -100,6 +106,21 @@ class Source(Body):
         return self
 
 
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found and found[name] != value:
+            before = found[name] if isinstance(found[name], Twice) else (found[name],)
+            value = Twice((*before, value))
+        found[name] = value
+    return found
+
+
+def _number(digits: str) -> int | float:
+    # Python makes no whole number of several thousand digits, and nobody means one.
+    return int(digits) if len(digits) < MOST_DIGITS else float(digits)
+
+
 class WhatIfRequest(Source):
     """Cases, and the other conduct to compare with. A case or set that can't be used gets an error in its place."""
 
@@ -133,6 +154,14 @@ class WhatIfRequest(Source):
             f"from 0 to 3. Or a list of at most {MAX_SETS} such sets, each of which is answered on its own."
         )
     )
+
+    @classmethod
+    def model_validate_json(cls, json_data: str | bytes | bytearray, **options: Any) -> Self:
+        """As pydantic's, but a cue to which a set gives several values keeps them all, as Twice, and not the last."""
+        found: Self = super().model_validate_json(json_data, **options)
+        given = json.loads(json_data, object_pairs_hook=_object, parse_int=_number)["set"]
+        found.set = given[-1] if isinstance(given, Twice) else given
+        return found
 
     @model_validator(mode="after")
     def _sets(self) -> Self:

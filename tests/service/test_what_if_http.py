@@ -138,6 +138,25 @@ def test_a_set_that_contradicts_itself_is_an_error_as_in_loyalty(client):
     assert all(customer["what_if"][1] == refused for customer in thread["customers"])
 
 
+def sent(client: TestClient, body: str) -> list[dict]:
+    response = client.post("/v1/what-if", content=body, headers=JSON)
+    assert response.status_code == 200, response.text
+    return response.json()["cases"][0]["what_if"]
+
+
+def test_a_cue_that_is_set_twice_is_an_error_as_in_the_command(client):
+    twice = '{"apology": "given", "apology": "hollow"}'
+    case = '"cases": [{"severity": 1, "id": "a", "id": "b"}]'
+    (found,) = sent(client, f'{{{case}, "set": {twice}}}')
+    error = {"code": "bad_change", "message": "apology is set twice", "got": "given and hollow"}
+    assert found["error"] == {**error, "field": "set.apology", "expected": "one value for a cue"}
+    fine, refused = sent(client, f'{{"set": [{{"apology": "given", "apology": "given"}}, {twice}], {case}}}')
+    assert fine["changes"] == {"apology": "given"}
+    assert refused["error"] == found["error"] | {"field": "set.1.apology"}
+    (found,) = sent(client, f'{{"set": {{"severity": 1, "severity": [{{}}]}}, {case}}}')
+    assert (found["error"]["message"], found["error"]["got"]) == ("severity is set twice", "a number and a list of 1")
+
+
 @pytest.mark.parametrize(
     ("cues", "more", "changes"),
     [

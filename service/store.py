@@ -257,7 +257,10 @@ class Store:
             return _page(conn, job_results, job_results.c.item, after, limit, job_results.c.job == number)
 
     def cancel(self, number: int) -> RowMapping | None:
-        """Cancels a job and forgets what was left of it; its results stay. Raises JobEndedError where it is done."""
+        """Cancels a job and forgets what was left of it; its results stay. Cancelled once more it stays as it is.
+
+        Raises JobEndedError where it is done or has failed.
+        """
         with self._transaction(writes=True) as conn:
             job = _job(conn, jobs.c.id == number, lock=True)
             if job is None or job["state"] == "cancelled":

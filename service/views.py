@@ -115,7 +115,7 @@ async def get_results(service: "Amends", request: Request) -> Response:
 async def cancel_job(service: "Amends", request: Request) -> Response:
     """Cancel a job that is queued or running.
 
-    Gives the job. Its results so far stay; what it had still to score is deleted.
+    Gives the job, also where it is cancelled already. Its results so far stay; what it had still to score is deleted.
     """
     Query.model_validate(dict(request.query_params))
     number = _number(request)

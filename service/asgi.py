@@ -24,6 +24,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from model.privacy import Masker
@@ -211,8 +212,18 @@ def _require_json(request: Request) -> None:
     raise ApiError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, problem)
 
 
+def _with_all_methods(request: Request, error: Exception) -> Exception:
+    """A 405 with all methods of its path: each has a route of its own, and Starlette names those of the first alone."""
+    if not isinstance(error, HTTPException) or error.status_code != HTTPStatus.METHOD_NOT_ALLOWED:
+        return error
+    routes = [r for r in request.app.routes if isinstance(r, Route) and r.matches(request.scope)[0] is not Match.NONE]
+    methods = sorted({method for route in routes for method in route.methods or ()})
+    # Files of the pages have no route of this kind.
+    return HTTPException(error.status_code, headers={"Allow": ", ".join(methods)}) if methods else error
+
+
 async def _error_response(request: Request, error: Exception) -> Response:
-    known = to_api_error(error)
+    known = to_api_error(_with_all_methods(request, error))
     masks = request.app.state.masks
     if known.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         trace = "".join(traceback.format_exception(error))

@@ -647,3 +647,19 @@ def test_bentofile_has_the_base_dependencies():
     bentofile = yaml.safe_load((ROOT / "bentofile.yaml").read_text("utf-8"))
     assert bentofile["python"]["packages"] == project["dependencies"]
     assert next(d for d in project["dependencies"] if d.startswith("bentoml")) == "bentoml==1.4.39"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/v1/jobs", "GET, HEAD, POST"),
+        ("PUT", "/v1/feedback", "GET, HEAD, POST"),
+        ("PATCH", "/v1/retrain", "GET, HEAD, POST"),
+        ("POST", "/v1/jobs/1", "DELETE, GET, HEAD"),
+        ("POST", "/v1/retrain/1", "DELETE, GET, HEAD"),
+        ("GET", "/v1/score", "POST"),
+    ],
+)
+def test_all_methods_of_a_path_are_named(client, method, path, allowed):
+    response = client.request(method, path)
+    assert error_of(response, 405)["expected"] == response.headers["allow"] == allowed

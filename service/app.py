@@ -470,12 +470,10 @@ class Amends:
                 known = known.model_copy(update={"id": Masker().name(known.id)})
             return estimate(known, scorer.bundle.loyalty)
         except (InputError, ValidationError) as error:
-            problem = self._problem(error)
-            field = ".".join(filter(None, ("cases", str(index), problem.field)))
-            return Failure(error=problem.model_copy(update={"field": field}))
+            return Failure(error=self._problem(error, f"cases.{index}"))
 
-    def _problem(self, error: Exception) -> Problem:
-        problem = to_api_error(error).problem
+    def _problem(self, error: Exception, at: str | None = None) -> Problem:
+        problem = to_api_error(error, at).problem
         return masked(problem) if self.settings.mask_personal_data else problem
 
     def _sentiment(

@@ -18,6 +18,13 @@ HTTP_MESSAGES = {404: "There is no such path; /docs lists them", 405: "This path
 
 STORE_RETRY_SECONDS = 5
 
+# Longer values are described: who sent them knows them, and a log need not.
+SHOWN_CHARACTERS = 40
+# Too few for a number of a phone, a card or an account, which masking knows in texts alone.
+SHOWN_DIGITS = 6
+# What pydantic says of these names a class or a type of Python.
+OBJECT_TYPES = frozenset({"model_type", "model_attributes_type", "dict_type"})
+
 
 class ApiError(Exception):
     """An error with its HTTP status. headers: extra response headers."""
@@ -33,15 +40,18 @@ class ApiError(Exception):
         return JSONResponse(Failure(error=self.problem).model_dump(), status_code=self.status, headers=self.headers)
 
 
-def to_api_error(error: Exception) -> ApiError:
-    """Any exception as what the caller may know about it: nothing at all where the fault is the service's own."""
+def to_api_error(error: Exception, at: str | None = None) -> ApiError:
+    """Any exception as what the caller may know about it: nothing at all where the fault is the service's own.
+
+    at: path of the item that can't be used, in front of the field inside it; None for the body.
+    """
     match error:
         case ApiError():
             return error
         case InputError():
-            return ApiError(422, problem_of(error))
+            return ApiError(422, _placed(problem_of(error), at))
         case ValidationError():
-            return _from_validation(error)
+            return _from_validation(error, at)
         case HTTPException():
             return _from_http(error)
         case StoreUnavailableError():
@@ -80,26 +90,44 @@ def describe(value: object) -> str:
             return "an object"
 
 
-def _from_validation(error: ValidationError) -> ApiError:
+def shown(value: object) -> str:
+    """A short JSON value as it is, a longer one in a few words. May hold personal data."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case int() | float() if abs(value) < 10**SHOWN_DIGITS and len(str(value)) <= SHOWN_DIGITS:
+            return str(value)
+        case str() if len(value) <= SHOWN_CHARACTERS:
+            return repr(value)
+        case _:
+            return describe(value)
+
+
+def _placed(problem: Problem, at: str | None) -> Problem:
+    return problem.model_copy(update={"field": ".".join(filter(None, (at, problem.field))) or None})
+
+
+def _from_validation(error: ValidationError, at: str | None) -> ApiError:
     errors = error.errors(include_url=False)
     first = errors[0]
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, InputError):
-        return ApiError(422, problem_of(cause))
+        return ApiError(422, _placed(problem_of(cause), at))
     if first["type"] == "json_invalid":
         return ApiError(
             400,
             Problem(code="invalid_json", message=f"The body is not JSON: {first['ctx']['error']}", expected="JSON"),
         )
-    return ApiError(422, _invalid_field(first, len(errors) - 1))
+    return ApiError(422, _invalid_field(first, len(errors) - 1, at))
 
 
-def _invalid_field(first: Any, others: int) -> Problem:
-    field = ".".join(map(str, first["loc"])) or None
-    message = f"{field or 'The body'}: {first['msg']}" + (f" (and {others} more)" if others else "")
+def _invalid_field(first: Any, others: int, at: str | None) -> Problem:
+    field = ".".join([*([at] if at else []), *map(str, first["loc"])]) or None
+    expected = "Input should be an object" if first["type"] in OBJECT_TYPES else first["msg"]
+    message = f"{field or 'The body'}: {expected}" + (f" (and {others} more)" if others else "")
     missing = first["type"] == "missing"
-    got = "nothing" if missing else describe(first["input"])
-    return Problem(code=first["type"], message=message, field=field, got=got, expected=first["msg"])
+    got = "nothing" if missing else shown(first["input"])
+    return Problem(code=first["type"], message=message, field=field, got=got, expected=expected)
 
 
 def _from_http(error: HTTPException) -> ApiError:

@@ -315,9 +315,7 @@ def _checked(index: int, item: object) -> NewFeedback | Failure:
         content = known.model_dump(mode="json", exclude_none=True, exclude={"client_id"})
         return NewFeedback(known.kind, canonical(content), known.client_id)
     except (InputError, ValidationError) as error:
-        problem = to_api_error(error).problem
-        field = ".".join(filter(None, ("items", str(index), problem.field)))
-        return Failure(error=problem.model_copy(update={"field": field}))
+        return Failure(error=to_api_error(error, f"items.{index}").problem)
 
 
 def _kind(item: object) -> type[Kind]:
@@ -340,9 +338,10 @@ def _check_case(given: dict[str, Any]) -> None:
     try:
         features_seen(parsed_case(given))
     except (InputError, ValidationError) as error:
-        problem = to_api_error(error).problem
-        field = ".".join(filter(None, ("case", problem.field)))
-        raise _wrong(problem.code, problem.message, field, problem.got or "", problem.expected or "") from None
+        problem = to_api_error(error, "case").problem
+        raise _wrong(
+            problem.code, problem.message, problem.field or "case", problem.got or "", problem.expected or ""
+        ) from None
 
 
 def _kept(index: int, number: int | None) -> Kept | Failure:

@@ -3,9 +3,19 @@
 from typing import Annotated, Any, Literal, Self
 
 import bentoml
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, WithJsonSchema, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+    model_validator,
+)
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from model.types import Band, InputError
 
@@ -274,13 +284,22 @@ class ModelResponse(Body):
     cues: dict[str, list[str]] = Field(description="The values of each cue of conduct.")
 
 
+def _one_or_several(value: object, check: ValidatorFunctionWrapHandler) -> str | list[str]:
+    # One error for both, with the path of the cue: pydantic's own names each kind of value in the path.
+    try:
+        known: str | list[str] = check(value)
+    except ValidationError:
+        raise PydanticCustomError("string_type", "Input should be a text or a list of texts") from None
+    return known
+
+
 class LoyaltyCase(BaseModel):
     """How the company dealt with one customer, from its own records."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     id: str | None = Field(default=None, max_length=200, description="Comes back with the estimate.")
-    cues: dict[str, str | list[str]] = Field(
+    cues: dict[str, Annotated[str | list[str], WrapValidator(_one_or_several)]] = Field(
         default_factory=dict,
         description=(
             "Cues of conduct and their values, as /v1/model lists them. redress and responder may have several; every "

@@ -14,7 +14,7 @@ from model.scorer import Scorer
 from model.types import Advice, Case, CaseFeatures, Cue, InputError, Report, Thread, Utterance
 from model.what_if import REPORTED, check_changes, what_if
 from service.cases import check_changed, features_of, fit_for
-from service.errors import describe, problem_of, to_api_error
+from service.errors import problem_of, shown, to_api_error
 from service.schemas import BundleRef, Failure, LoyaltyCase
 from service.what_if import CLAIM
 from service.what_if_schemas import (
@@ -140,20 +140,16 @@ def _sets(given: Any) -> list[dict[str, str] | Failure]:
 
 def _changes(item: Any) -> dict[str, str]:
     if not isinstance(item, Mapping):
-        raise _bad_change(
-            "this set is no object", None, describe(item), 'cues and values, such as {"apology": "given"}'
-        )
+        raise _bad_change("this set is no object", None, shown(item), 'cues and values, such as {"apology": "given"}')
     changes = {}
     for cue, value in item.items():
         if isinstance(value, Twice):
-            got = " and ".join(one[:SHOWN] if isinstance(one, str) else describe(one) for one in value)
+            got = " and ".join(one[:SHOWN] if isinstance(one, str) else shown(one) for one in value)
             raise _bad_change(f"{cue[:SHOWN]} is set twice", cue[:SHOWN], got, "one value for a cue")
-        if cue == "severity" and isinstance(value, int) and not isinstance(value, bool):
-            value = str(value)
-        if not isinstance(value, str):
-            raise _bad_change("this value is no text", cue[:SHOWN], describe(value), "the name of a value")
+        # A whole number is a severity; nothing else that is no text is shown as the name of a value.
+        name = value if isinstance(value, str) else shown(value)
         # Names are repeated in errors; what is longer is no name that we know.
-        changes[cue[:SHOWN]] = value[:SHOWN]
+        changes[cue[:SHOWN]] = name[:SHOWN]
     check_changes(changes)
     return changes
 
@@ -230,9 +226,7 @@ def _case(index: int, given: Any, answer: Callable[[LoyaltyCase | SeenCase], T])
     try:
         return answer(parsed_case(given))
     except (InputError, ValidationError) as error:
-        problem = to_api_error(error).problem
-        field = ".".join(filter(None, ("cases", str(index), problem.field)))
-        return Failure(error=problem.model_copy(update={"field": field}))
+        return Failure(error=to_api_error(error, f"cases.{index}").problem)
 
 
 def parsed_case(given: Any) -> LoyaltyCase | SeenCase:

@@ -8,6 +8,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from model.types import InputError, Status
+from service.errors import shown
 from service.schemas import MAX_CASES, MAX_TEXT_CHARACTERS, Body, BundleRef, Failure, LoyaltyCase, Probability
 
 MAX_SETS = 100
@@ -166,12 +167,11 @@ class WhatIfRequest(Source):
     @model_validator(mode="after")
     def _sets(self) -> Self:
         if not isinstance(self.set, dict | list) or (isinstance(self.set, list) and len(self.set) > MAX_SETS):
-            got = f"a list of {len(self.set)}" if isinstance(self.set, list) else "something else"
             raise InputError(
                 "set holds cues and values, or a list of such sets",
                 code="bad_set",
                 field="set",
-                got=got,
+                got=shown(self.set),
                 expected=f'such as {{"apology": "given"}}, or a list of at most {MAX_SETS}',
             )
         if self.author is not None and self.cases is not None:

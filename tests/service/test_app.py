@@ -238,15 +238,17 @@ def test_without_valence_the_conduct_fit_answers(client):
             "failure true",
         ),
         ({"cues": {"solved": "no"}, "severity": 0}, "contradiction", "cases.1.failure, cues", "failure true"),
-        ({"cues": {"apology": 3}, "severity": 1}, "string_type", "cases.1.cues.apology.str", "string"),
+        ({"cues": {"apology": 3}, "severity": 1}, "string_type", "cases.1.cues.apology", "a text or a list of texts"),
+        ({"cues": {"redress": ["refund", 3]}, "severity": 1}, "string_type", "cases.1.cues.redress", "list of texts"),
+        ({"cues": ["apology"], "severity": 1}, "dict_type", "cases.1.cues", "an object"),
         ({"severity": 4}, "less_than_equal", "cases.1.severity", "3"),
         ({"severity": "1"}, "float_type", "cases.1.severity", "number"),
         ({"severity": 1, "valence": -2}, "greater_than_equal", "cases.1.valence", "-1"),
         ({"severity": 1, "tenure": 1}, "bool_type", "cases.1.tenure", "boolean"),
         ({"severity": 1, "text": "great"}, "extra_forbidden", "cases.1.text", "permitted"),
         ({}, "missing", "cases.1.severity", "required"),
-        (None, "model_type", "cases.1", "LoyaltyCase"),
-        ("great", "model_type", "cases.1", "LoyaltyCase"),
+        (None, "model_type", "cases.1", "an object"),
+        ("great", "model_type", "cases.1", "an object"),
     ],
 )
 def test_a_bad_case_gets_an_error_in_its_place(client, case, code, field, expected):
@@ -256,6 +258,27 @@ def test_a_bad_case_gets_an_error_in_its_place(client, case, code, field, expect
     assert set(bad) == {"error"}
     assert (bad["error"]["code"], bad["error"]["field"]) == (code, field)
     assert expected in bad["error"]["expected"]
+
+
+@pytest.mark.parametrize(
+    ("case", "message", "got"),
+    [
+        (None, "cases.0: Input should be an object", "null"),
+        ({"severity": 4}, "cases.0.severity: Input should be less than or equal to 3", "4"),
+        ({"severity": 2.75e10}, "cases.0.severity: Input should be less than or equal to 3", "a number"),
+        ({"severity": True}, "cases.0.severity: Input should be a valid number", "true"),
+        ({"severity": "high"}, "cases.0.severity: Input should be a valid number", "'high'"),
+        ({"severity": "h" * 100}, "cases.0.severity: Input should be a valid number", "a text of 100 characters"),
+        (
+            {"severity": 1, "cues": {"apology": 5}},
+            "cases.0.cues.apology: Input should be a text or a list of texts",
+            "5",
+        ),
+    ],
+)
+def test_an_error_says_where_and_what_was_there(client, case, message, got):
+    (found,) = loyalty_of(client, case)
+    assert (found["error"]["message"], found["error"]["got"]) == (message, got)
 
 
 def test_a_failure_of_no_weight_may_be_left_unsolved(client):

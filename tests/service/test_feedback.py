@@ -256,3 +256,18 @@ def test_the_documented_reads_run(tmp_path):
         for delete, path in lines:
             response = client.request("DELETE" if delete else "GET", path)
             assert response.status_code in ((200, 409) if delete else (200,)), response.text
+
+
+def test_an_error_of_an_item_says_what_was_there(client):
+    wrong = [
+        {**SENTIMENT, "label": "Negative"},
+        {"kind": "prediction", "case_id": "c", "case": {"severity": 4}},
+        {"kind": "prediction", "case_id": "c", "case": 3},
+    ]
+    errors = [result["error"] for result in client.post("/v1/feedback", json={"items": wrong}).json()["results"]]
+    assert [(e["field"], e["got"]) for e in errors] == [
+        ("items.0.label", "'Negative'"),
+        ("items.1.case.severity", "4"),
+        ("items.2.case", "3"),
+    ]
+    assert errors[2]["message"] == "items.2.case: Input should be an object"

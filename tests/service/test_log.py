@@ -115,11 +115,13 @@ def test_personal_data_is_masked_before_anything_else(monkeypatch):
         sentiment = client.post("/v1/sentiment", json={"texts": ["great ann@mail.example", "great"]}).json()
         bad = client.post("/v1/loyalty", json={"cases": [{"cues": {"a@mail.example": "x"}, "severity": 1}]}).json()
         bad_format = client.post("/v1/read", json={"content": "great", "format": "ann@mail.example"})
+        value = client.post("/v1/loyalty", json={"cases": [{"severity": "ann@mail.example"}]}).json()
         good = client.post("/v1/loyalty", json={"cases": [{"id": "ann@mail.example", "severity": 1}]}).json()
         assert client.get("/v1/model").json()["masks_personal_data"] is True
-    for answer in (report, read, sentiment, bad, bad_format.json(), good):
+    for answer in (report, read, sentiment, bad, bad_format.json(), value, good):
         assert "mail.example" not in json.dumps(answer)
         assert "0132" not in json.dumps(answer)
+    assert value["results"][0]["error"]["got"] == "'[email]'"
     text = report["utterances"][0]["text"]
     assert text == "Great, they sent a refund to [email] and were sorry. Call [phone]."
     quotes = report["cases"][0]["cues"]

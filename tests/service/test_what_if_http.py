@@ -138,6 +138,22 @@ def test_a_set_that_contradicts_itself_is_an_error_as_in_loyalty(client):
     assert all(customer["what_if"][1] == refused for customer in thread["customers"])
 
 
+@pytest.mark.parametrize(
+    ("value", "got"), [(2.5, "2.5"), (4, "4"), (True, "true"), (None, "null"), ([1], "a list of 1"), ("two", "two")]
+)
+def test_a_severity_that_is_none_is_named(client, value, got):
+    (case,) = what_if(client, cases=[RECORD], set={"severity": value})["cases"]
+    error = case["what_if"][0]["error"]
+    assert (error["message"], error["got"]) == (f"severity has no value {got!r}", got)
+    assert error["expected"] == "one of 0, 1, 2, 3"
+
+
+@pytest.mark.parametrize(("value", "got"), [(None, "null"), (3, "3"), ("apology", "'apology'"), (True, "true")])
+def test_what_is_no_set_is_named(client, value, got):
+    error = refused(client, "/v1/what-if", {"cases": [RECORD], "set": value})
+    assert (error["code"], error["got"]) == ("bad_set", got)
+
+
 def sent(client: TestClient, body: str) -> list[dict]:
     response = client.post("/v1/what-if", content=body, headers=JSON)
     assert response.status_code == 200, response.text
@@ -154,7 +170,7 @@ def test_a_cue_that_is_set_twice_is_an_error_as_in_the_command(client):
     assert fine["changes"] == {"apology": "given"}
     assert refused["error"] == found["error"] | {"field": "set.1.apology"}
     (found,) = sent(client, f'{{"set": {{"severity": 1, "severity": [{{}}]}}, {case}}}')
-    assert (found["error"]["message"], found["error"]["got"]) == ("severity is set twice", "a number and a list of 1")
+    assert (found["error"]["message"], found["error"]["got"]) == ("severity is set twice", "1 and a list of 1")
 
 
 @pytest.mark.parametrize(

@@ -535,7 +535,8 @@ def _unscorable(index: int, text: object, target: object) -> Failure | None:
         isinstance(target, str) and len(target) <= MAX_TARGET_CHARACTERS and has_words(target)
     ):
         expected = f"null or words of at most {MAX_TARGET_CHARACTERS} characters"
-        return _failure(index, "bad_target", "The target of this text can't be used", describe(target), expected)
+        message = "The target of this text can't be used"
+        return _failure(index, "bad_target", message, describe(target), expected, among="targets")
     return None
 
 
@@ -545,6 +546,6 @@ def _item(index: int, sentiment: Sentiment | None) -> SentimentItem | Failure:
     return SentimentItem(**asdict(sentiment))
 
 
-def _failure(index: int, code: str, message: str, got: str, expected: str) -> Failure:
-    problem = Problem(code=code, message=message, field=f"texts.{index}", got=got, expected=expected)
+def _failure(index: int, code: str, message: str, got: str, expected: str, among: str = "texts") -> Failure:
+    problem = Problem(code=code, message=message, field=f"{among}.{index}", got=got, expected=expected)
     return Failure(error=problem)

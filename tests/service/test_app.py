@@ -402,7 +402,7 @@ def test_sentiment_towards_a_target_and_a_target_that_cannot_be_used(client):
     asked = {"texts": ["great", "great", "great"], "targets": [None, "great", "?!"]}
     results = client.post("/v1/sentiment", json=asked).json()["results"]
     assert [r.get("label") for r in results] == ["positive", "positive", None]
-    assert results[2]["error"]["field"] == "texts.2"
+    assert results[2]["error"]["field"] == "targets.2"
     assert results[2]["error"]["code"] == "bad_target"
     answer = client.post("/v1/sentiment", json={"texts": ["great"], "targets": []})
     assert answer.status_code == 422

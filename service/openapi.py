@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from service.jobs import MAX_KEY
 from service.schemas import Failure, ModelResponse
 from service.views import View, parameters
 
@@ -32,14 +33,26 @@ POST_ERRORS = ("400", "401", "413", "415", "422", "429", "500", "504")
 STORE_ERRORS = ("403", "503")
 # Besides those, what /v1/retrain may answer.
 RUN_ERRORS = ("404", "409")
+# Besides those, what endpoints may answer that read what is kept.
+READ_ERRORS = {"/v1/review": ("503",)}
 SCORING = "scoring"
 TAGS = {"/v1/feedback": "feedback", "/v1/jobs": "jobs", "/v1/retrain": "retraining"}
 ACCEPTED = {"/v1/jobs": ("202", "Queued"), "/v1/retrain": ("202", "Begun")}
+IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "Your own name for the batch: the same batch sent again is the same job.",
+    # Spaces around it are no part of a header.
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY, "pattern": "^[!-~]([ -~]*[!-~])?$"},
+}
+HEADERS = {"/v1/jobs": [IDEMPOTENCY_KEY]}
 PROBES = {
     "/livez": "200 while the worker lives",
     "/readyz": "200 once the worker takes requests",
     "/metrics": "Counters and timings for Prometheus",
 }
+# Open to all unless the settings say otherwise.
+PROBE_ERRORS = {"/metrics": ("401",)}
 
 
 def openapi(
@@ -64,7 +77,7 @@ def openapi(
         "paths": {
             **paths,
             MODEL_PATH: {"get": _get(about)},
-            **{path: {"get": {"tags": ["probes"], **_ok(text)}} for path, text in PROBES.items()},
+            **{path: {"get": _probe(path, text)} for path, text in PROBES.items()},
         },
         "components": {
             "schemas": definitions["$defs"],
@@ -78,6 +91,7 @@ def openapi(
 def _operation(api: Any) -> dict[str, Any]:
     summary, _, details = cleandoc(api.doc).partition("\n")
     errors = POST_ERRORS + (STORE_ERRORS if api.route in TAGS else ())
+    errors += READ_ERRORS.get(api.route, ())
     errors += RUN_ERRORS if TAGS.get(api.route) == "retraining" else ()
     status, text = ACCEPTED.get(api.route, ("200", "Done"))
     return {
@@ -85,6 +99,7 @@ def _operation(api: Any) -> dict[str, Any]:
         "operationId": api.name,
         "summary": summary,
         "description": details.strip(),
+        **({"parameters": HEADERS[api.route]} if api.route in HEADERS else {}),
         "requestBody": {"required": True, "content": _json(api.input_spec, _examples(api.input_spec))},
         "responses": {
             status: {"description": text, "content": _json(api.output_spec)},
@@ -139,8 +154,9 @@ def _examples(model: type[BaseModel]) -> dict[str, Any]:
     return {" and ".join(example): {"value": example} for example in extra["examples"]}
 
 
-def _ok(text: str) -> dict[str, Any]:
-    return {"summary": text, "responses": {"200": {"description": text}}}
+def _probe(path: str, text: str) -> dict[str, Any]:
+    responses = {"200": {"description": text}, **_errors(*PROBE_ERRORS.get(path, ()))}
+    return {"tags": ["probes"], "summary": text, "responses": responses}
 
 
 def _version() -> str:

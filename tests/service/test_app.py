@@ -588,6 +588,17 @@ def test_openapi_examples_run_as_they_are(client):
         assert ({"403", "503"} <= errors) == (path in STORING)
 
 
+def test_openapi_tells_of_headers_and_refusals(client):
+    paths = client.get("/docs.json").json()["paths"]
+    (header,) = paths["/v1/jobs"]["post"]["parameters"]
+    assert (header["name"], header["in"], header["schema"]["maxLength"]) == ("Idempotency-Key", "header", 200)
+    assert "required" not in header
+    assert "parameters" not in paths["/v1/feedback"]["post"]
+    assert "503" in paths["/v1/review"]["post"]["responses"]
+    assert set(paths["/metrics"]["get"]["responses"]) == {"200", "401"}
+    assert set(paths["/livez"]["get"]["responses"]) == {"200"}
+
+
 def test_openapi_references_resolve(client):
     document = client.get("/docs.json").text
     names = set(re.findall(r'"#/components/schemas/([^"]+)"', document))

@@ -1,12 +1,11 @@
 """Loyalty from what a company's own records say about a case: conduct as fields, no text."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
 from model.codebook import ABSENT_VALUES, CUES, check_excluded
 from model.loyalty import LoyaltyHead
 from model.types import CaseFeatures, Cue, InputError, LoyaltyEstimate
-from model.what_if import UNKNOWN
 from service.schemas import CaseEstimate, Contribution, LoyaltyCase
 
 # Several of these may be true of one case; every other cue has one value. A refusal stands alone.
@@ -39,19 +38,6 @@ def features_of(case: LoyaltyCase) -> tuple[CaseFeatures, list[Cue]]:
         length=0,
     )
     return features, list(_cues(labels))
-
-
-def check_changed(case: LoyaltyCase, changes: Mapping[str, str]) -> None:
-    """Raises InputError, as estimate does, where the case as a record would contradict itself after the changes.
-
-    changes: as a what-if takes them. A cue that is set replaces what the case says of it. Whether something went wrong
-    stays as it was: a what-if takes that for given.
-    """
-    cues = {name: given for name, given in case.cues.items() if name not in changes}
-    cues |= {name: value for name, value in changes.items() if name != "severity" and value != UNKNOWN}
-    severity = float(changes.get("severity", case.severity))
-    failure = True if _failed(case) else case.failure
-    features_of(case.model_copy(update={"cues": cues, "severity": severity, "failure": failure}))
 
 
 def fit_for(features: CaseFeatures, head: LoyaltyHead) -> LoyaltyHead:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -13,7 +12,7 @@ from model.loyalty import LoyaltyHead
 from model.scorer import Scorer
 from model.types import Advice, Case, CaseFeatures, Cue, InputError, Report, Thread, Utterance
 from model.what_if import REPORTED, check_changes, what_if
-from service.cases import check_changed, features_of, fit_for
+from service.cases import features_of, fit_for
 from service.errors import problem_of, shown, to_api_error
 from service.schemas import BundleRef, Failure, LoyaltyCase
 from service.what_if import CLAIM
@@ -74,13 +73,10 @@ def what_if_answer(scorer: Scorer, request: WhatIfRequest, threads: Sequence[Thr
     if request.author is not None and not any(isinstance(t, ThreadWhatIf) and t.customers for t in found):
         raise _no_such_author(request.author, names)
 
-    def case_answer(index: int, case: LoyaltyCase | SeenCase) -> CaseWhatIf:
-        found = answers(features_seen(case)[0])
-        return CaseWhatIf(
-            id=case.id, what_if=[_contradiction(index, case, s) or r for s, r in zip(sets, found, strict=True)]
-        )
+    def case_answer(case: LoyaltyCase | SeenCase) -> CaseWhatIf:
+        return CaseWhatIf(id=case.id, what_if=answers(features_seen(case)[0]))
 
-    cases = [_case(i, case, partial(case_answer, i)) for i, case in enumerate(request.cases or ())]
+    cases = [_case(i, case, case_answer) for i, case in enumerate(request.cases or ())]
     return WhatIfResponse(threads=found, cases=cases, claim=CLAIM, bundle=BundleRef(**asdict(scorer.info)))
 
 
@@ -152,18 +148,6 @@ def _changes(item: Any) -> dict[str, str]:
         changes[cue[:SHOWN]] = name[:SHOWN]
     check_changes(changes)
     return changes
-
-
-def _contradiction(index: int, case: LoyaltyCase | SeenCase, changes: dict[str, str] | Failure) -> Failure | None:
-    """Why a record can't be compared with such posts; None where it can. A reading is never certain enough for that."""
-    if isinstance(changes, Failure) or isinstance(case, SeenCase):
-        return None
-    try:
-        check_changed(case, changes)
-    except InputError as error:
-        problem = problem_of(error)
-        return Failure(error=problem.model_copy(update={"field": f"cases.{index}.{problem.field}"}))
-    return None
 
 
 def _bad_change(message: str, field: str | None, got: str, expected: str) -> InputError:

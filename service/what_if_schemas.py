@@ -131,7 +131,7 @@ class WhatIfRequest(Source):
             "examples": [
                 {"text": KETTLE, "set": {"apology": "given", "redress": "refund"}},
                 {"thread": THREAD, "author": "Ines", "set": [{"apology": "given"}, {"solved": "yes", "speed": "fast"}]},
-                {"cases": [RECORD], "set": [{"solved": "yes"}, {"contact": "made", "apology": "given"}]},
+                {"cases": [RECORD], "set": [{"solved": "yes"}, {"apology": "given"}]},
             ]
         },
     )

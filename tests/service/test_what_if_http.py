@@ -111,7 +111,7 @@ def test_the_case_of_an_answer_stands_for_the_text(client):
 
 
 def test_a_bad_set_and_a_bad_case_spoil_nothing_else(client):
-    sets = [{"contact": "made"}, {"apology": "yes"}, {"apologies": "given"}, {}, 3, {"apology": 3}, {"severity": 9}]
+    sets = [{"apology": "given"}, {"apology": "yes"}, {"apologies": "given"}, {}, 3, {"apology": 3}, {"severity": 9}]
     cases = [RECORD, {"cues": {"contact": "never"}, "severity": 1}, None, {"probabilities": {"x:y": 1}, "severity": 1}]
     found = what_if(client, cases=cases, set=[*sets, {"solved": "yes"}])["cases"]
     first = found[0]
@@ -171,50 +171,6 @@ def test_a_cue_that_is_set_twice_is_an_error_as_in_the_command(client):
     assert refused["error"] == found["error"] | {"field": "set.1.apology"}
     (found,) = sent(client, f'{{"set": {{"severity": 1, "severity": [{{}}]}}, {case}}}')
     assert (found["error"]["message"], found["error"]["got"]) == ("severity is set twice", "1 and a list of 1")
-
-
-@pytest.mark.parametrize(
-    ("cues", "more", "changes"),
-    [
-        ({"contact": "none"}, {}, {"apology": "given"}),
-        ({"apology": "given"}, {}, {"contact": "none"}),
-        ({}, {"severity": 0}, {"solved": "no"}),
-        ({}, {"severity": 0, "failure": False}, {"severity": 1}),
-    ],
-)
-def test_a_set_that_contradicts_a_record_is_an_error_as_in_loyalty(client, cues, more, changes):
-    record = {"cues": cues, "severity": 2} | more
-    told = {cue: value for cue, value in changes.items() if cue != "severity"}
-    changed = record | {"cues": cues | told} | {cue: int(changes[cue]) for cue in changes if cue not in told}
-    (same,) = post(client, "/v1/loyalty", {"cases": [changed]})["results"]
-    (case,) = what_if(client, cases=[record], set=[{"courtesy": "courteous"}, changes])["cases"]
-    fine, refused = case["what_if"]
-    assert fine["changes"] == {"courtesy": "courteous"}
-    assert refused == same
-    assert refused["error"]["code"] == "contradiction"
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"contact": "made"},
-        {"contact": "made", "apology": "given"},
-        {"contact": "unknown", "apology": "given"},
-        {"severity": 0},
-        {"solved": "yes"},
-        {"redress": "refused"},
-    ],
-)
-def test_a_set_may_replace_what_a_record_says(client, changes):
-    record = {"cues": {"contact": "none", "solved": "no", "redress": ["refund", "voucher"]}, "severity": 2}
-    (case,) = what_if(client, cases=[record], set=changes)["cases"]
-    assert "error" not in case["what_if"][0]
-
-
-def test_a_reading_is_never_too_certain_to_be_compared(client):
-    seen = {"probabilities": {"contact:none": 1.0}, "severity": 2, "failure": 1}
-    (case,) = what_if(client, cases=[seen], set={"apology": "given"})["cases"]
-    assert "error" not in case["what_if"][0]
 
 
 def test_probabilities_of_unknown_cues_are_named(client):

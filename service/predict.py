@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from model.reading.table import holds_json
 from model.types import InputError, Reading, Sentiment, TextLoyalty
 from service.files import replacing
 
@@ -263,8 +264,9 @@ def _writer(path: Path, suffix: str, schema: pa.Schema) -> Iterator[Callable[[pa
         with pq.ParquetWriter(path, schema) as parquet:
             yield parquet.write_table
     elif suffix == ".jsonl":
+        coded = [field.name for field in schema if holds_json(field)]
         with path.open("w", encoding="utf-8") as lines:
-            yield lambda table: lines.writelines(_json(row) + "\n" for row in table.to_pylist())
+            yield lambda table: lines.writelines(_json(_decoded(row, coded)) + "\n" for row in table.to_pylist())
     elif suffix == ".csv":
         with pa_csv.CSVWriter(path, pa.schema([_flat_field(f) for f in schema])) as rows:
             yield lambda table: rows.write(_flat(table))
@@ -275,6 +277,11 @@ def _writer(path: Path, suffix: str, schema: pa.Schema) -> Iterator[Callable[[pa
             got=suffix or "no suffix",
             expected=" or ".join(SUFFIXES),
         )
+
+
+def _decoded(row: Row, coded: Sequence[str]) -> Row:
+    """A row whose columns `coded` hold what stood in the input instead of its JSON."""
+    return {**row, **{name: json.loads(row[name]) for name in coded if row[name] is not None}}
 
 
 def _flat_field(field: pa.Field) -> pa.Field:

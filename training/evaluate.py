@@ -20,7 +20,13 @@ from model.segment import tokenize
 from model.sentiment import is_close
 from model.types import InputError, Sentiment
 from training.calibrate import expected_calibration_error
-from training.loyalty import customer_documents, document_examples, recommend_examples, stars_examples
+from training.loyalty import (
+    customer_documents,
+    document_examples,
+    outcome_number,
+    recommend_examples,
+    stars_examples,
+)
 from training.loyalty_figures import document_figures, interval, word_figures
 
 Ints = NDArray[np.int64]
@@ -192,7 +198,10 @@ def annotated_documents(path: Path) -> list[dict[str, Any]]:
 def checked_outcomes(path: Path, column: str, allowed: Set[float]) -> None:
     """Raises InputError naming the first row whose company is missing or whose outcome is none of `allowed`."""
     for number, row in enumerate(read_table(path, "text").to_pylist(), start=1):
-        for name, fine in (("company", row.get("company") is not None), (column, row[column] in allowed)):
+        for name, fine in (
+            ("company", row.get("company") is not None),
+            (column, outcome_number(row[column]) in allowed),
+        ):
             if not fine:
                 raise InputError(
                     f"{path.name}, row {number}: the {name} can't be used",

@@ -21,7 +21,7 @@ from model.codebook import CUE_VALUES, REPURCHASE, WOM
 from model.loyalty import CONDUCT_FEATURES, FULL_FEATURES, Fit, vector
 from model.reading.table import read_table
 from model.scorer import Scored, Scorer
-from model.types import CaseFeatures, Reading
+from model.types import CaseFeatures, InputError, Reading
 from training.overlap import seen
 
 Floats = NDArray[np.float64]
@@ -155,7 +155,8 @@ def recommend_examples(
     rows = unseen(sample(path, limit), trained)
     read = read_masked(scorer, [_titled(r) for r in rows])
     return [
-        _example(m, "recommend", r["company"], 2, -1, int(r["recommended"])) for m, r in zip(read, rows, strict=True)
+        _example(m, "recommend", r["company"], 2, -1, int(_given(r["recommended"])))
+        for m, r in zip(read, rows, strict=True)
     ]
 
 
@@ -163,13 +164,31 @@ def stars_examples(scorer: Scorer, path: Path, limit: int | None = None, trained
     """Reviews with 1 to 5 stars: up to 2 negative, 3 mixed, from 4 positive; without those that `trained` holds."""
     rows = unseen(sample(path, limit), trained)
     read = read_masked(scorer, [_titled(r) for r in rows])
-    outcome = [0 if r["rating"] <= 2 else 1 if r["rating"] < 4 else 2 for r in rows]
+    stars = [_given(r["rating"]) for r in rows]
+    outcome = [0 if s <= 2 else 1 if s < 4 else 2 for s in stars]
     return [_example(m, "stars", r["company"], 3, -1, y) for m, r, y in zip(read, rows, outcome, strict=True)]
+
+
+def outcome_number(value: object) -> float | None:
+    """An outcome of a table as a number, which in CSV is a text: "4", "true"; None where it is none."""
+    if isinstance(value, str):
+        value = {"true": True, "false": False}.get(value.strip().casefold(), value)
+    try:
+        return float(value) if isinstance(value, int | float | str) else None
+    except ValueError:
+        return None
+
+
+def _given(value: object) -> float:
+    number = outcome_number(value)
+    if number is None:
+        raise InputError("an outcome is no number", code="bad_value", got=repr(value)[:80], expected="a number")
+    return number
 
 
 def intent_examples(scorer: Scorer, path: Path) -> list[Example]:
     """Texts whose author stated to leave or to stay, without that statement."""
-    rows = [r for r in sample(path, None, "text_masked") if r["consistent_with_rating"] == 1]
+    rows = [r for r in sample(path, None, "text_masked") if outcome_number(r["consistent_with_rating"]) == 1]
     read = read_masked(scorer, [r["text_masked"] for r in rows])
     return [
         _example(m, f"intent {r['domain']}", r["company"], 2, int(r["stated"] == "loyal"), -1)

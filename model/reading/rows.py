@@ -1,6 +1,5 @@
 """Reads tables of texts and JSON of every shape as streams: a row or a line is in memory at a time."""
 
-import csv
 import io
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from model.reading.bytes import load_json
+from model.reading.delimited import Delimited
 from model.reading.export import Grouper, Head, Piece, at, author, iso_time, known, number
 from model.reading.json import thread_from_dict
 from model.reading.objects import SHAPES, shape_of
@@ -148,34 +148,20 @@ def read_rows(rows: Iterator[tuple[str, Mapping[str, Any]]], table: Rows, notes:
 def csv_rows(stream: IO[bytes], table: Rows, notes: Notes) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The rows of a CSV file, whose columns are parted by comma, semicolon, tab or bar; empty cells are None."""
     text = io.TextIOWrapper(stream, "utf-8", errors="surrogateescape", newline="")
-    header = text.readline().rstrip("\r\n")
-    usual = "\t" if table.name.endswith(".tsv") else ","
-    sign = next((sign for sign in ",;\t|" if table.text_column in _columns(header, sign)), usual)
-    columns = _columns(header, sign)
-    table.check(columns)
-    reader = csv.reader(text, delimiter=sign)
+    records = Delimited(text, table.name, table.text_column)
+    table.check(records.columns)
     count = 0
-    while True:
-        # A row may go over several lines; the header, which the reader has not seen, is one more.
-        line = reader.line_num + 2
-        try:
-            cells = next(reader, None)
-        except csv.Error as error:
-            count += 1
-            notes.add(_bad_row(table.name, line, str(error), "a row of CSV", "corrupt_file"))
-            continue
-        if cells is None:
-            break
-        if not cells and len(columns) > 1:
-            continue
+    for record in records:
         count += 1
-        if len(cells) > len(columns) or (len(cells) < len(columns) and cells):
-            got, wanted = f"{len(cells)} cells", f"{len(columns)} cells"
-            notes.add(_bad_row(table.name, line, got, wanted, "corrupt_file"))
-        elif any("\udc80" <= char <= "\udcff" for cell in cells if not cell.isascii() for char in cell):
-            notes.add(_bad_row(table.name, line, "broken UTF-8", "UTF-8", "bad_encoding"))
+        if record.problem is not None:
+            notes.add(record.problem)
+        if record.cells is None:
+            continue
+        if any("\udc80" <= char <= "\udcff" for cell in record.cells if not cell.isascii() for char in cell):
+            notes.add(_bad_row(table.name, record.line, "broken UTF-8", "UTF-8", "bad_encoding"))
         else:
-            yield f"line {line}: ", dict(zip(columns, (cell or None for cell in cells or [""]), strict=True))
+            cells = (cell or None for cell in record.cells)
+            yield f"line {record.line}: ", dict(zip(records.columns, cells, strict=True))
     if not count:
         raise _no_rows(table.name)
 
@@ -312,13 +298,6 @@ def _parsed(line: bytes, place: int, name: str) -> Any:
     except ValueError as error:
         got = repr(line[:60].decode("utf-8", "replace"))
         raise _bad_line(name, f"line {place}", f"no JSON ({str(error)[:100]})", got) from None
-
-
-def _columns(header: str, delimiter: str) -> list[str]:
-    try:
-        return next(csv.reader(io.StringIO(header), delimiter=delimiter), [])
-    except csv.Error:
-        return []
 
 
 def _bad_line(name: str, where: str, what: str, got: str) -> InputError:

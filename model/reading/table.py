@@ -1,33 +1,34 @@
 """Reads a table of texts (CSV, JSON lines, Parquet) with every column and row as it stands."""
 
 import codecs
-import csv
 import io
 import json
+import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import pyarrow as pa
-import pyarrow.csv as pa_csv
-import pyarrow.json as pa_json
 import pyarrow.parquet as pq
 
 from model.reading.bytes import check_text, load_json
+from model.reading.delimited import Delimited, long_cells
 from model.types import InputError
 
 SUFFIXES: Final = {
     ".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl",
     ".parquet": "parquet", ".pq": "parquet",
 }  # fmt: skip
-_BLOCK: Final = 1 << 26
-"""Bytes that are parsed at once; a single JSON line may not be longer."""
+_SPACE: Final = re.compile(r"\s*")
+_BATCH: Final = 10_000
+_HOLDS_JSON: Final = {b"amends": b"json"}
 
 
 def read_table(path: Path, text_column: str = "text") -> pa.Table:
     """The table in a .csv, .tsv, .jsonl or .parquet file: all columns in order, all rows, texts as strings.
 
-    Null and empty texts stay. Raises InputError where the file is absent, empty, binary, corrupt or not UTF-8, where
+    Every column of CSV is one of texts; a column of JSON that no single type can hold is one of JSON (holds_json). Null and empty texts stay. Raises InputError where the file is absent, empty, binary, corrupt or not UTF-8, where
     the column is missing (the message lists those there are) or where it holds no text.
     """
     path = Path(path)
@@ -83,61 +84,56 @@ def _parquet(content: bytes, name: str) -> pa.Table:
 
 
 def _csv(content: bytes, name: str, text_column: str) -> pa.Table:
-    header = content.split(b"\n", 1)[0].decode("utf-8").rstrip("\r")
-    delimiter = next(
-        (sign for sign in ",;\t|" if text_column in _columns(header, sign)), "\t" if name.endswith(".tsv") else ","
-    )
-    columns = _columns(header, delimiter)
-    if text_column not in columns:
-        _missing(name, text_column, columns)
-    if not content.split(b"\n", 1)[-1].strip() or b"\n" not in content:
-        return pa.table({column: pa.array([], pa.string()) for column in columns})
-    try:
-        return pa_csv.read_csv(
-            pa.BufferReader(content),
-            read_options=pa_csv.ReadOptions(block_size=_BLOCK),
-            parse_options=pa_csv.ParseOptions(
-                delimiter=delimiter, newlines_in_values=True, ignore_empty_lines=len(columns) > 1
-            ),
-            convert_options=pa_csv.ConvertOptions(column_types={text_column: pa.string()}, strings_can_be_null=False),
-        )
-    except pa.ArrowException as error:
-        _corrupt(name, "a CSV file", error)
+    """All cells as texts, so that they can be written back as they were: 007, 1.10, 2024-01-01."""
+    text = io.TextIOWrapper(io.BytesIO(content), "utf-8", newline="")
+    with long_cells():
+        records = Delimited(text, name, text_column)
+        if text_column not in records.columns:
+            _missing(name, text_column, records.columns)
+        schema = pa.schema([(column, pa.string()) for column in records.columns])
+        return pa.Table.from_batches(list(_batches(records, schema)), schema)
 
 
-def _columns(header: str, delimiter: str) -> list[str]:
-    try:
-        return next(csv.reader(io.StringIO(header), delimiter=delimiter), [])
-    except csv.Error:
-        return []
+def _batches(records: Delimited, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """The records as batches of texts. Raises the problem of the first record that can't be used."""
+    cells = _cells(records)
+    while some := list(islice(cells, _BATCH)):
+        arrays = [pa.array(column, pa.string()) for column in zip(*some, strict=True)]
+        yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _cells(records: Delimited) -> Iterator[list[str]]:
+    for record in records:
+        if record.cells is None:
+            raise record.problem or AssertionError("a record without cells has a problem")
+        yield record.cells
 
 
 def _jsonl(content: bytes, name: str) -> pa.Table:
-    first = content.lstrip()[:1]
-    if first == b"[":
+    if content.lstrip()[:1] == b"[":
         return _from_objects(_json_array(content, name), name)
     try:
-        return _read_json(content)
-    except pa.ArrowException:
-        # Arrow names neither line nor column, and refuses columns of mixed types: go through the lines one by one.
         return _from_objects(list(_objects(content, name)), name)
+    except InputError:
+        # Objects may also go over several lines each.
+        objects = _one_after_another(content)
+        if objects is None:
+            raise
+        return _from_objects(objects, name)
 
 
-def _read_json(content: bytes) -> pa.Table:
-    options = pa_json.ReadOptions(block_size=min(max(len(content), 1), _BLOCK))
-    table = pa_json.read_json(pa.BufferReader(content), read_options=options)
-    times = [entry.with_type(pa.string()) for entry in table.schema if pa.types.is_timestamp(entry.type)]
-    if times:
-        # Times that were text stay text as they were written.
-        schema = pa.schema(
-            [
-                pa.field(entry.name, pa.string()) if pa.types.is_timestamp(entry.type) else entry
-                for entry in table.schema
-            ]
-        )
-        parse = pa_json.ParseOptions(explicit_schema=schema)
-        table = pa_json.read_json(pa.BufferReader(content), read_options=options, parse_options=parse)
-    return table
+def _one_after_another(content: bytes) -> list[Any] | None:
+    """The values of JSON documents that follow each other, however they are laid out; None where one is broken."""
+    text = content.decode("utf-8").strip()
+    decoder, values, at = json.JSONDecoder(), [], 0
+    try:
+        while at < len(text):
+            _, end = decoder.raw_decode(text, at)
+            values.append(load_json(text[at:end].encode("utf-8")))
+            at = _SPACE.match(text, end).end()  # type: ignore[union-attr]
+    except (ValueError, RecursionError):
+        return None
+    return values
 
 
 def _json_array(content: bytes, name: str) -> list[Any]:
@@ -187,17 +183,41 @@ def _from_objects(objects: list[Any], name: str) -> pa.Table:
                 expected="JSON objects",
             )
     columns = list(dict.fromkeys(key for value in objects for key in value))
-    return pa.table({column: _array([value.get(column) for value in objects]) for column in columns})
+    found = [_column(column, [value.get(column) for value in objects]) for column in columns]
+    return pa.Table.from_arrays([array for _, array in found], schema=pa.schema([field for field, _ in found]))
 
 
-def _array(values: list[Any]) -> pa.Array:
-    """A column; where the types are mixed, everything that is no text becomes its JSON."""
+def _column(name: str, values: list[Any]) -> tuple[pa.Field, pa.Array]:
+    """A column of JSON values in the one type that keeps them all as they are.
+
+    Where no type does (3 and 2.5, records with other fields), every value becomes its JSON, and the field says so, see
+    holds_json; beside texts, what is no text becomes its JSON.
+    """
+    kinds = {type(value) for value in values if value is not None}
+    if kinds <= {str}:
+        return pa.field(name, pa.string()), pa.array(values, pa.string())
     try:
-        return pa.array(values)
+        array = pa.array(values)
+        if len(kinds) == 1 and kinds <= {bool, int, float} or _same(array.to_pylist(), values):
+            return pa.field(name, array.type), array
     except (pa.ArrowException, OverflowError):
-        return pa.array(
-            [value if value is None or isinstance(value, str) else json.dumps(value) for value in values], pa.string()
-        )
+        pass
+    texts = [value if value is None or isinstance(value, str) else _dumped(value) for value in values]
+    metadata = None if str in kinds else _HOLDS_JSON
+    return pa.field(name, pa.string(), metadata=metadata), pa.array(texts, pa.string())
+
+
+def holds_json(field: pa.Field) -> bool:
+    """Whether every value of a column of texts is the JSON of what stood in the file."""
+    return _HOLDS_JSON.items() <= (field.metadata or {}).items()
+
+
+def _same(some: list[Any], others: list[Any]) -> bool:
+    return json.dumps(some, sort_keys=True) == json.dumps(others, sort_keys=True)
+
+
+def _dumped(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _with_text(table: pa.Table, name: str, text_column: str) -> pa.Table:

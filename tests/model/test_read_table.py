@@ -1,10 +1,11 @@
+import json
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from model.reading.table import read_table
+from model.reading.table import holds_json, read_table
 from model.types import InputError
 
 
@@ -25,7 +26,7 @@ def test_csv_keeps_columns_rows_and_empty_texts(tmp_path: Path) -> None:
     table = read_table(path, "text")
     assert table.column_names == ["id", "text", "stars"]
     assert table.column("text").to_pylist() == ["They called,\nat last.", "", "12"]
-    assert table.column("stars").to_pylist() == [5, 1, 2]
+    assert table.column("stars").to_pylist() == ["5", "1", "2"]
 
 
 @pytest.mark.parametrize(
@@ -50,6 +51,50 @@ def test_jsonl_keeps_columns_nulls_and_times_as_written(tmp_path: Path) -> None:
 def test_jsonl_of_mixed_types(tmp_path: Path) -> None:
     table = read_table(write(tmp_path, "a.jsonl", b'{"text": "a", "n": 1}\n{"text": "b", "n": "x"}\n'), "text")
     assert table.column("n").to_pylist() == ["1", "x"]
+
+
+def test_csv_cells_are_the_texts_that_were_written(tmp_path: Path) -> None:
+    row = ["007", "01234", "12345678901234567890123", "1.10", "2024-01-01", "true", ""]
+    content = f"id,zip,long,price,day,yes,none,text\n{','.join(row)},a\n".encode()
+    table = read_table(write(tmp_path, "a.csv", content), "text")
+    assert list(table.to_pylist()[0].values()) == [*row, "a"]
+
+
+def test_a_long_text_fits_in_a_cell(tmp_path: Path) -> None:
+    text = "good " * 40_000
+    assert read_table(write(tmp_path, "a.csv", f"id,text\n1,{text}\n".encode())).column("text").to_pylist() == [text]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [9007199254740993, 1.5],
+        [3, 2.0],
+        [12345678901234567890123, 1],
+        [{"a": 1}, {"b": 2}],
+        [[1], [2.5]],
+        [1, True],
+        [1, [2]],
+    ],
+)
+def test_json_that_no_type_can_hold_stays_json(tmp_path: Path, values: list[object]) -> None:
+    lines = "\n".join(json.dumps({"text": "a", "n": value}) for value in values)
+    table = read_table(write(tmp_path, "a.jsonl", lines.encode()), "text")
+    found = [json.loads(value) for value in table.column("n").to_pylist()]
+    assert json.dumps(found) == json.dumps(values)
+    assert holds_json(table.schema.field("n"))
+    assert not holds_json(table.schema.field("text"))
+
+
+@pytest.mark.parametrize("values", [[1, None], [1.5, 2.0], [True, None], [{"a": [1]}, {"a": [2]}], ["1", None]])
+def test_json_that_a_type_can_hold_has_it(tmp_path: Path, values: list[object]) -> None:
+    lines = "\n".join(json.dumps({"text": "a", "n": value}) for value in values)
+    assert read_table(write(tmp_path, "a.jsonl", lines.encode()), "text").column("n").to_pylist() == values
+
+
+def test_json_objects_may_go_over_lines(tmp_path: Path) -> None:
+    content = b'{\n "text": "a"\n}\n{\n "text": "b"\n}\n'
+    assert read_table(write(tmp_path, "a.jsonl", content), "text").column("text").to_pylist() == ["a", "b"]
 
 
 def test_a_json_list(tmp_path: Path) -> None:

@@ -72,6 +72,17 @@ def test_loyalty_ranks_texts_beside_sentiment_alone(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
+    ("column", "values"), [("recommended", "10"), ("recommended", ("true", "False")), ("rating", "51")]
+)
+def test_outcomes_of_csv_are_numbers(tmp_path, capsys, column, values):
+    lines = [f"text,company,{column}", f"They sent a refund.,Own,{values[0]}", f"They ignored me.,Own,{values[1]}"]
+    (tmp_path / "r.csv").write_text("\n".join([*lines, *lines[1:]]))
+    code, printed = run(capsys, str(tmp_path / "r.csv"), "--task", "loyalty")
+    assert (code, printed.err) == (0, "")
+    assert printed.out.split("all full auc")[1].split()[0] == "1.0"
+
+
+@pytest.mark.parametrize(
     ("row", "word"),
     [({"text": "a day", "label": "meh"}, "'meh'"), ({"text": None, "label": "neutral"}, "None")],
 )

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from model.reading.table import read_table
 from model.scorer import Scorer
 from model.types import InputError, Sentiment
 from service.predict import SCHEMAS, TASKS, Outcome, Task, kept_names, predict
@@ -142,6 +143,21 @@ def test_jsonl_writes_what_json_can_say(tmp_path: Path) -> None:
     row = json.loads((tmp_path / "o.jsonl").read_text())
     assert row["odd"] is None
     assert row["when"] == "2026-03-02T09:00:00"
+
+
+def test_other_columns_are_written_back_as_they_were(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,zip,price,text\n001,01234,1.10,great\n")
+    run("sentiment", tmp_path / "o.csv", read_table(tmp_path / "a.csv"))
+    with (tmp_path / "o.csv").open(newline="", encoding="utf-8") as lines:
+        assert list(next(csv.DictReader(lines)).values())[:4] == ["001", "01234", "1.10", "great"]
+    given = [{"text": "great", "n": 9007199254740993, "x": {"a": 1}}, {"text": "bad", "n": 1.5, "x": {"b": 2}}]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in given))
+    table = read_table(tmp_path / "a.jsonl")
+    run("sentiment", tmp_path / "o.jsonl", table)
+    found = [json.loads(line) for line in (tmp_path / "o.jsonl").read_text().splitlines()]
+    assert [{name: row[name] for name in ("text", "n", "x")} for row in found] == given
+    run("sentiment", tmp_path / "o.parquet", table)
+    assert pq.read_table(tmp_path / "o.parquet").column("n").to_pylist() == ["9007199254740993", "1.5"]
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".jsonl", ".csv"])

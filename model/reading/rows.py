@@ -48,6 +48,7 @@ class Rows:
             )
         self.text_column = self.fields.get("text", "text")
         self.in_threads = "thread" in self.fields
+        self._ids = False
 
     def check(self, columns: list[str]) -> None:
         """Raises InputError "missing_column" unless the text and all columns of `fields` are there."""
@@ -64,7 +65,7 @@ class Rows:
     def single(self, row: Mapping[str, Any], index: int, where: str) -> Thread:
         """A thread of one text. Null becomes an empty text, which the cleaner drops with its reason."""
         mine = self._mine(row, where)
-        key = known(mine.get("id")) or str(index + 1)
+        key = self._id(mine, index)
         when, noted = iso_time(mine.get("time"))
         flags = row.get("flags") if isinstance(row.get("flags"), list | tuple) else ()
         writer = mine.get("author")
@@ -96,7 +97,7 @@ class Rows:
         mine = self._mine(row, where)
         thread = known(mine.get("thread"))
         parent = known(mine.get("parent"))
-        post = single.id == thread
+        post = thread is not None and _given_id(mine.get("id")) == thread
         title, url = (one if isinstance(one, str) else None for one in (mine.get("title"), mine.get("url")))
         yield Piece(thread or single.id, Head(title, url))
         yield Piece(
@@ -107,6 +108,12 @@ class Rows:
                 parent=None if post or parent in (thread, single.id) else parent,
             ),
         )
+
+    def _id(self, mine: Mapping[str, Any], index: int) -> str:
+        """The id of a row; its number where the table has none, which among given ids must look unlike them."""
+        given = _given_id(mine.get("id"))
+        self._ids = self._ids or "id" in mine
+        return given or (f"row-{index + 1}" if self._ids else str(index + 1))
 
     def _mine(self, row: Mapping[str, Any], where: str) -> dict[str, Any]:
         mine = {ours: row[column] for ours in FIELDS if (column := self.fields.get(ours, ours)) in row}
@@ -119,6 +126,12 @@ class Rows:
                 expected="text or utterances",
             )
         return mine
+
+
+def _given_id(value: object) -> str | None:
+    """As known, but 0 is an id: only a parent of 0 is none."""
+    text = str(value).strip() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+    return "0" if text in ("0", "0.0") else known(value)
 
 
 def _author(mine: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -28,8 +28,9 @@ _HOLDS_JSON: Final = {b"amends": b"json"}
 def read_table(path: Path, text_column: str = "text") -> pa.Table:
     """The table in a .csv, .tsv, .jsonl or .parquet file: all columns in order, all rows, texts as strings.
 
-    Every column of CSV is one of texts; a column of JSON that no single type can hold is one of JSON (holds_json). Null and empty texts stay. Raises InputError where the file is absent, empty, binary, corrupt or not UTF-8, where
-    the column is missing (the message lists those there are) or where it holds no text.
+    Every column of CSV is one of texts; a column of JSON that no single type can hold is one of JSON (holds_json). Null
+    and empty texts stay. Raises InputError where the file is absent, empty, binary, corrupt or not UTF-8, where the
+    column is missing (the message lists those there are) or where it holds no text.
     """
     path = Path(path)
     table_format = SUFFIXES.get(path.suffix.lower())
@@ -198,7 +199,7 @@ def _column(name: str, values: list[Any]) -> tuple[pa.Field, pa.Array]:
         return pa.field(name, pa.string()), pa.array(values, pa.string())
     try:
         array = pa.array(values)
-        if len(kinds) == 1 and kinds <= {bool, int, float} or _same(array.to_pylist(), values):
+        if (len(kinds) == 1 and kinds <= {bool, int, float}) or _same(array.to_pylist(), values):
             return pa.field(name, array.type), array
     except (pa.ArrowException, OverflowError):
         pass

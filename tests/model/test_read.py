@@ -191,6 +191,28 @@ def test_a_whole_thread() -> None:
     assert thread.warnings == ()
 
 
+@pytest.mark.parametrize(
+    ("format_", "content", "ids"),
+    [
+        ("csv", "id,text\n0,a\n1,b\n", ["0", "1"]),
+        ("csv", "id,text\n,a\n1,b\n2,c\n", ["row-1", "1", "2"]),
+        ("csv", "text\na\nb\n", ["1", "2"]),
+        ("jsonl", '{"id": 0, "text": "a"}\n{"id": 1, "text": "b"}\n{"text": "c"}', ["0", "1", "row-3"]),
+        ("jsonl", '{"id": null, "text": "a"}\n{"id": 1.0, "text": "b"}', ["row-1", "1"]),
+        ("jsonl", '{"text": "a"}\n{"text": "b"}', ["1", "2"]),
+    ],
+)
+def test_rows_have_ids_of_their_own(format_: str, content: str, ids: list[str]) -> None:
+    threads = read(content, format=format_)
+    assert [t.id for t in threads] == ids
+    assert [t.utterances[0].id for t in threads] == ids
+
+
+def test_a_number_made_up_is_not_the_id_of_the_thread() -> None:
+    threads = read("page,text\n2,a\n2,b\n", format="csv", fields={"thread": "page"})
+    assert [u.kind for u in threads[0].utterances] == ["comment", "comment"]
+
+
 def test_missing_ids_keep_clear_of_given_ones() -> None:
     thread = thread_from_dict({"utterances": [{"text": "a"}, {"id": "1", "text": "b", "parent": None}]})
     assert [u.id for u in thread.utterances] == ["u1", "1"]

@@ -493,7 +493,7 @@ def _predict(args: argparse.Namespace, load: Load) -> int:
     from model.reading.table import read_table
     from service.predict import predict
 
-    table = read_table(args.file, args.text_column)
+    table = read_table(args.file, args.text_column, _say)
     scorer = load(args.bundle, threads=args.threads)
     with _progress(table.num_rows) as progress:
         done = predict(

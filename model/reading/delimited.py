@@ -10,6 +10,8 @@ from typing import Final
 from model.types import InputError
 
 _DELIMITERS: Final = ",;\t|"
+_ROWS_WITHIN: Final = 5
+"""Lines of a quoted cell that must all look like rows before anybody is warned; verses and addresses are shorter."""
 _LONGEST_CELL: Final = 1 << 26
 
 
@@ -37,7 +39,9 @@ class Delimited:
         rest = iter(lines)
         first = next(rest, "")
         delimiter = delimiter_of(first, text_column) or ("\t" if name.endswith(".tsv") else ",")
-        self._reader = csv.reader(chain([first], rest), delimiter=delimiter)
+        self._delimiter = delimiter
+        self._at_end = False
+        self._reader = csv.reader(self._watched(chain([first], rest)), delimiter=delimiter)
         try:
             self.columns = next(self._reader, [])
         except csv.Error:
@@ -51,17 +55,56 @@ class Delimited:
             try:
                 cells = next(self._reader, None)
             except csv.Error as error:
-                yield Record(line, None, self._wrong(line, str(error), "a row of CSV"))
+                yield Record(line, None, self._wrong(line, f"{error} (is a quote missing?)", "a row of CSV"))
                 continue
             if cells is None:
                 return
             if cells or len(self.columns) == 1:
                 yield self._checked(line, cells or [""])
 
+    def _watched(self, lines: Iterable[str]) -> Iterator[str]:
+        """The lines, with a note of when somebody asked for one more than there are."""
+        yield from lines
+        self._at_end = True
+
     def _checked(self, line: int, cells: list[str]) -> Record:
+        if self._at_end:
+            # Only a quoted cell makes the reader ask for a line after the last before it hands out a record.
+            return Record(line, None, self._unclosed(line))
         if len(cells) != len(self.columns):
             return Record(line, None, self._wrong(line, f"{len(cells)} cells", f"{len(self.columns)} cells"))
-        return Record(line, cells)
+        return Record(line, cells, self._swallowed(line, cells))
+
+    def _unclosed(self, line: int) -> InputError:
+        last = self._reader.line_num
+        lines = f"lines {line} to {last} are" if last > line else f"line {line} is"
+        return InputError(
+            f"{self._name}, line {line}: a quote is opened here and never closed; {lines} one row because of it",
+            code="open_quote",
+            field=f"line {line}",
+            got="a quote without its partner",
+            expected="a quote at the end of the cell, and quotes within it written twice",
+        )
+
+    def _swallowed(self, line: int, cells: list[str]) -> InputError | None:
+        """A warning where every whole line within one cell looks like a row; None where all is well."""
+        if self._reader.line_num - line <= _ROWS_WITHIN:
+            return None
+        for cell in cells:
+            inner = cell.splitlines()[1:-1]
+            rows = len(inner) >= _ROWS_WITHIN and all(
+                len(_cells(one, self._delimiter)) == len(self.columns) > 1 for one in inner
+            )
+            if rows:
+                return InputError(
+                    f"{self._name}, line {line}: a quoted cell holds {len(inner)} lines that look like rows; "
+                    "a quote may be missing or too many",
+                    code="suspicious_quote",
+                    field=f"line {line}",
+                    got=f"a cell of {len(inner) + 2} lines",
+                    expected="a quote around each cell, and quotes within it written twice",
+                )
+        return None
 
     def _wrong(self, line: int, got: str, expected: str) -> InputError:
         return InputError(

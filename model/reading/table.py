@@ -4,7 +4,7 @@ import codecs
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -24,13 +24,20 @@ _SPACE: Final = re.compile(r"\s*")
 _BATCH: Final = 10_000
 _HOLDS_JSON: Final = {b"amends": b"json"}
 
+Warn = Callable[[str], None]
 
-def read_table(path: Path, text_column: str = "text") -> pa.Table:
+
+def _unheard(message: str) -> None:
+    """What a caller hears who asks for no warnings."""
+
+
+def read_table(path: Path, text_column: str = "text", warn: Warn = _unheard) -> pa.Table:
     """The table in a .csv, .tsv, .jsonl or .parquet file: all columns in order, all rows, texts as strings.
 
     Every column of CSV is one of texts; a column of JSON that no single type can hold is one of JSON (holds_json). Null
     and empty texts stay. Raises InputError where the file is absent, empty, binary, corrupt or not UTF-8, where the
-    column is missing (the message lists those there are) or where it holds no text.
+    column is missing (the message lists those there are) or where it holds no text. warn: told what looks wrong and
+    is read nevertheless.
     """
     path = Path(path)
     table_format = SUFFIXES.get(path.suffix.lower())
@@ -42,7 +49,7 @@ def read_table(path: Path, text_column: str = "text") -> pa.Table:
             got=f"the suffix {path.suffix!r}",
             expected=", ".join(SUFFIXES),
         )
-    return table_from_bytes(read_bytes(path), table_format, path.name, text_column)
+    return table_from_bytes(read_bytes(path), table_format, path.name, text_column, warn)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -63,7 +70,9 @@ def read_bytes(path: Path) -> bytes:
         ) from None
 
 
-def table_from_bytes(content: bytes, table_format: str, name: str, text_column: str = "text") -> pa.Table:
+def table_from_bytes(
+    content: bytes, table_format: str, name: str, text_column: str = "text", warn: Warn = _unheard
+) -> pa.Table:
     """As read_table, from the content of a file; table_format is csv, jsonl or parquet."""
     if table_format == "parquet":
         table = _parquet(content, name)
@@ -71,7 +80,7 @@ def table_from_bytes(content: bytes, table_format: str, name: str, text_column: 
         check_text(content, name)
         content = content.removeprefix(codecs.BOM_UTF8)
         _check_utf8(content, name)
-        table = _csv(content, name, text_column) if table_format == "csv" else _jsonl(content, name)
+        table = _csv(content, name, text_column, warn) if table_format == "csv" else _jsonl(content, name)
     return _with_text(table, name, text_column)
 
 
@@ -84,7 +93,7 @@ def _parquet(content: bytes, name: str) -> pa.Table:
         _corrupt(name, "a Parquet file", error)
 
 
-def _csv(content: bytes, name: str, text_column: str) -> pa.Table:
+def _csv(content: bytes, name: str, text_column: str, warn: Warn) -> pa.Table:
     """All cells as texts, so that they can be written back as they were: 007, 1.10, 2024-01-01."""
     text = io.TextIOWrapper(io.BytesIO(content), "utf-8", newline="")
     with long_cells():
@@ -92,21 +101,23 @@ def _csv(content: bytes, name: str, text_column: str) -> pa.Table:
         if text_column not in records.columns:
             _missing(name, text_column, records.columns)
         schema = pa.schema([(column, pa.string()) for column in records.columns])
-        return pa.Table.from_batches(list(_batches(records, schema)), schema)
+        return pa.Table.from_batches(list(_batches(records, schema, warn)), schema)
 
 
-def _batches(records: Delimited, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def _batches(records: Delimited, schema: pa.Schema, warn: Warn) -> Iterator[pa.RecordBatch]:
     """The records as batches of texts. Raises the problem of the first record that can't be used."""
-    cells = _cells(records)
+    cells = _cells(records, warn)
     while some := list(islice(cells, _BATCH)):
         arrays = [pa.array(column, pa.string()) for column in zip(*some, strict=True)]
         yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _cells(records: Delimited) -> Iterator[list[str]]:
+def _cells(records: Delimited, warn: Warn) -> Iterator[list[str]]:
     for record in records:
         if record.cells is None:
             raise record.problem or AssertionError("a record without cells has a problem")
+        if record.problem is not None:
+            warn(record.problem.message)
         yield record.cells
 
 

@@ -208,6 +208,12 @@ def test_rows_have_ids_of_their_own(format_: str, content: str, ids: list[str]) 
     assert [t.utterances[0].id for t in threads] == ids
 
 
+def test_a_quote_that_is_never_closed_is_a_bad_row() -> None:
+    (thread,) = read('id,text\n1,fine\n2,"good\n3,bad\n4,fine\n', format="csv", name="a.csv")
+    (warning,) = thread.warnings
+    assert warning.startswith("a.csv, line 3: a quote is opened here and never closed; lines 3 to 5")
+
+
 def test_a_number_made_up_is_not_the_id_of_the_thread() -> None:
     threads = read("page,text\n2,a\n2,b\n", format="csv", fields={"thread": "page"})
     assert [u.kind for u in threads[0].utterances] == ["comment", "comment"]

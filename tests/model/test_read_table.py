@@ -60,6 +60,38 @@ def test_csv_cells_are_the_texts_that_were_written(tmp_path: Path) -> None:
     assert list(table.to_pylist()[0].values()) == [*row, "a"]
 
 
+OPEN = 'id,text\n1,fine\n2,"good\n3,bad\n4,fine\n'
+
+
+def test_a_quote_that_is_never_closed_is_an_error_where_it_opens(tmp_path: Path) -> None:
+    error = code_of(write(tmp_path, "a.csv", OPEN.encode()))
+    assert (error.code, error.field) == ("open_quote", "line 3")
+    assert "lines 3 to 5" in error.message
+    assert code_of(write(tmp_path, "a.csv", b'id,text\n1,"good')).field == "line 2"
+
+
+@pytest.mark.parametrize("text", ['5" screen', 'a ""b"" c', '"Say ""no"".\n\nTwice."', '"closed"', '"at the end"\n'])
+def test_quotes_that_are_closed_or_within_a_cell_are_none(tmp_path: Path, text: str) -> None:
+    assert read_table(write(tmp_path, "a.csv", f"id,text\n1,{text}".encode()), warn=pytest.fail).num_rows == 1
+
+
+def test_rows_within_a_cell_are_warned_of(tmp_path: Path) -> None:
+    heard: list[str] = []
+    lines = ["id,text", '1,"good', *(f"{n},fine" for n in range(2, 9)), '9,bad"', "10,fine", ""]
+    table = read_table(write(tmp_path, "a.csv", "\n".join(lines).encode()), warn=heard.append)
+    assert table.num_rows == 2
+    assert len(heard) == 1
+    assert "line 2" in heard[0]
+    assert "7 lines" in heard[0]
+
+
+def test_prose_of_many_lines_in_a_cell_is_none_of_rows(tmp_path: Path) -> None:
+    prose = (
+        "Dear all,\nit broke, twice, and\nnobody came.\n\nI wrote, they slept.\nOnce more, then\nI gave up.\nYours, Ann"
+    )
+    read_table(write(tmp_path, "a.csv", f'id,text\n1,"{prose}"\n'.encode()), warn=pytest.fail)
+
+
 def test_a_long_text_fits_in_a_cell(tmp_path: Path) -> None:
     text = "good " * 40_000
     assert read_table(write(tmp_path, "a.csv", f"id,text\n1,{text}\n".encode())).column("text").to_pylist() == [text]

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from model.codebook import SENTIMENT
 from model.read import iter_threads
-from model.reading.table import SUFFIXES, read_table
+from model.reading.table import SUFFIXES, check_once, read_table
 from model.types import InputError
 from service.feedback import every
 from service.store import Store
@@ -53,6 +53,8 @@ def texts_of_file(path: Path, text_column: str = "text", label_column: str | Non
 def _of_table(table: Any, source: str, text_column: str, label_column: str | None) -> Iterator[GivenText]:
     names = (text_column, label_column, "target", "client")
     wanted = [name for name in names if name in table.column_names]
+    for name in wanted:
+        check_once(table.column_names, name, source)
     for number, row in enumerate(table.select(list(dict.fromkeys(wanted))).to_pylist(), 1):
         text = row[text_column]
         if text and text.strip():

@@ -14,7 +14,7 @@ from sklearn.metrics import f1_score, precision_recall_fscore_support, recall_sc
 from model.codebook import CUE_VALUES, SENTIMENT
 from model.encoder import Encoder
 from model.reading.bytes import decode
-from model.reading.table import json_line, read_bytes, read_table
+from model.reading.table import check_once, json_line, read_bytes, read_table
 from model.scorer import Scorer
 from model.segment import tokenize
 from model.sentiment import is_close
@@ -107,7 +107,9 @@ def as_array(found: Sequence[Sentiment | None]) -> Floats:
 
 def labelled(path: Path) -> list[dict[str, Any]]:
     """Rows of a table with text and a label of SENTIMENT. Raises InputError naming the row and what was got."""
-    rows: list[dict[str, Any]] = read_table(path, "text").to_pylist()
+    table = read_table(path, "text")
+    check_once(table.column_names, "label", path.name)
+    rows: list[dict[str, Any]] = table.to_pylist()
     for number, row in enumerate(rows, start=1):
         if row.get("label") not in SENTIMENT or not isinstance(row["text"], str):
             wrong = "text" if row.get("label") in SENTIMENT else "label"

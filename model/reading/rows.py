@@ -16,6 +16,7 @@ from model.reading.export import Grouper, Head, Piece, at, author, iso_time, kno
 from model.reading.json import thread_from_dict
 from model.reading.objects import SHAPES, shape_of
 from model.reading.stream import Limits, Notes, lines, reader_of
+from model.reading.table import check_once
 from model.types import InputError, Thread
 
 FIELDS: Final = (
@@ -51,7 +52,12 @@ class Rows:
         self._ids = False
 
     def check(self, columns: list[str]) -> None:
-        """Raises InputError "missing_column" unless the text and all columns of `fields` are there."""
+        """Raises InputError unless the text and all columns of `fields` are there, and each that is used only once.
+
+        Codes: "missing_column", "doubled_column".
+        """
+        for ours in FIELDS:
+            check_once(columns, self.fields.get(ours, ours), self.name)
         for column in (self.text_column, *self.fields.values()):
             if column not in columns:
                 raise InputError(

@@ -4,7 +4,7 @@ import codecs
 import io
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -240,6 +240,7 @@ def _with_text(table: pa.Table, name: str, text_column: str) -> pa.Table:
         )
     if text_column not in table.column_names:
         _missing(name, text_column, table.column_names)
+    check_once(table.column_names, text_column, name)
     index = table.column_names.index(text_column)
     column = table.column(index)
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
@@ -252,6 +253,19 @@ def _with_text(table: pa.Table, name: str, text_column: str) -> pa.Table:
             expected="text",
         )
     return table if pa.types.is_string(column.type) else table.set_column(index, text_column, column.cast(pa.string()))
+
+
+def check_once(columns: Sequence[str], column: str, name: str) -> None:
+    """Raises InputError "doubled_column" where more than one of the columns of a file has the name `column`."""
+    times = columns.count(column)
+    if times > 1:
+        raise InputError(
+            f"{name} has {times} columns {column!r}",
+            code="doubled_column",
+            field=column,
+            got=f"the columns {', '.join(columns)[:500]}",
+            expected="one column with that name",
+        )
 
 
 def _check_utf8(content: bytes, name: str) -> None:

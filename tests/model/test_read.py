@@ -214,6 +214,15 @@ def test_a_quote_that_is_never_closed_is_a_bad_row() -> None:
     assert warning.startswith("a.csv, line 3: a quote is opened here and never closed; lines 3 to 5")
 
 
+@pytest.mark.parametrize("header", ["text,text", "id,text,id", "text,time,time"])
+def test_a_column_that_is_used_and_there_twice_is_refused(header: str) -> None:
+    row = ",".join("abc"[: header.count(",") + 1])
+    with pytest.raises(InputError) as caught:
+        read(f"{header}\n{row}\n", format="csv")
+    assert caught.value.code == "doubled_column"
+    assert read("text,other,other\na,b,c\n", format="csv")
+
+
 def test_a_number_made_up_is_not_the_id_of_the_thread() -> None:
     threads = read("page,text\n2,a\n2,b\n", format="csv", fields={"thread": "page"})
     assert [u.kind for u in threads[0].utterances] == ["comment", "comment"]

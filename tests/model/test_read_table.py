@@ -92,6 +92,12 @@ def test_prose_of_many_lines_in_a_cell_is_none_of_rows(tmp_path: Path) -> None:
     read_table(write(tmp_path, "a.csv", f'id,text\n1,"{prose}"\n'.encode()), warn=pytest.fail)
 
 
+def test_a_text_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    error = code_of(write(tmp_path, "a.csv", b"text,n,text\na,1,b\n"))
+    assert (error.code, error.got) == ("doubled_column", "the columns text, n, text")
+    assert read_table(write(tmp_path, "a.csv", b"text,n,n\na,1,2\n")).column_names == ["text", "n", "n"]
+
+
 def test_a_long_text_fits_in_a_cell(tmp_path: Path) -> None:
     text = "good " * 40_000
     assert read_table(write(tmp_path, "a.csv", f"id,text\n1,{text}\n".encode())).column("text").to_pylist() == [text]

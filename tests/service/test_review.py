@@ -190,3 +190,12 @@ def test_requests_that_can_not_be_used(client, body):
     response = client.post("/v1/review", json=body)
     assert response.status_code == 422
     assert set(response.json()) == {"error"}
+
+
+@pytest.mark.parametrize("header", ["text,text", "text,label,label", "text,target,target"])
+def test_a_column_that_is_there_twice_is_refused(tmp_path, capsys, header):
+    (tmp_path / "rows.csv").write_text(f"{header}\n{header.replace('label', 'positive')}\n")
+    assert run("review", tmp_path / "rows.csv") == 1
+    line = capsys.readouterr().err
+    assert "rows.csv has 2 columns" in line
+    assert header.split(",")[-1] in line

@@ -59,7 +59,7 @@ def check_text(content: bytes, name: str) -> None:
         raise InputError(
             f"{name} is empty", code="empty_file", field=name, got=f"{len(content)} bytes", expected="some text"
         )
-    if any(content.startswith(bom) for bom, _ in _BOMS):
+    if marked_encoding(content) is not None:
         return
     head = content[:_SNIFFED_BYTES]
     kind = next((kind for magic, kind in _MAGIC.items() if content.startswith(magic)), None)
@@ -72,15 +72,20 @@ def check_text(content: bytes, name: str) -> None:
         )
 
 
+def marked_encoding(content: bytes) -> str | None:
+    """The encoding that a byte order mark in front of the content names, None without one; it takes the mark away."""
+    return next((encoding for bom, encoding in _BOMS if content.startswith(bom)), None)
+
+
 def decode(content: bytes, name: str) -> tuple[str, tuple[str, ...]]:
     """The text of `content` and warnings about its encoding.
 
     Order: byte order mark, UTF-8, the encoding that the page declares, a guess. Raises InputError where nothing fits.
     """
     check_text(content, name)
-    for bom, marked in _BOMS:
-        if content.startswith(bom):
-            return content.decode(marked, errors="replace"), ()
+    marked = marked_encoding(content)
+    if marked is not None:
+        return content.decode(marked, errors="replace"), ()
     try:
         # A file that was cut off inside a character is still UTF-8.
         return codecs.getincrementaldecoder("utf-8")().decode(content, final=False), ()

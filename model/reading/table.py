@@ -1,6 +1,5 @@
 """Reads a table of texts (CSV, JSON lines, Parquet) with every column and row as it stands."""
 
-import codecs
 import io
 import json
 import re
@@ -12,7 +11,7 @@ from typing import Any, Final, NoReturn
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from model.reading.bytes import check_text, load_json
+from model.reading.bytes import check_text, load_json, marked_encoding
 from model.reading.delimited import Delimited, long_cells
 from model.types import InputError
 
@@ -35,9 +34,9 @@ def read_table(path: Path, text_column: str = "text", warn: Warn = _unheard) -> 
     """The table in a .csv, .tsv, .jsonl or .parquet file: all columns in order, all rows, texts as strings.
 
     Every column of CSV is one of texts; a column of JSON that no single type can hold is one of JSON (holds_json). Null
-    and empty texts stay. Raises InputError where the file is absent, empty, binary, corrupt or not UTF-8, where the
-    column is missing (the message lists those there are) or where it holds no text. warn: told what looks wrong and
-    is read nevertheless.
+    and empty texts stay. Raises InputError where the file is absent, empty, binary, corrupt or not in the encoding that
+    its byte order mark names (UTF-8 without one), where the column is missing (the message lists those there are) or
+    where it holds no text. warn: told what looks wrong and is read nevertheless.
     """
     path = Path(path)
     table_format = SUFFIXES.get(path.suffix.lower())
@@ -78,8 +77,7 @@ def table_from_bytes(
         table = _parquet(content, name)
     else:
         check_text(content, name)
-        content = content.removeprefix(codecs.BOM_UTF8)
-        _check_utf8(content, name)
+        content = _as_utf8(content, name)
         table = _csv(content, name, text_column, warn) if table_format == "csv" else _jsonl(content, name)
     return _with_text(table, name, text_column)
 
@@ -268,18 +266,23 @@ def check_once(columns: Sequence[str], column: str, name: str) -> None:
         )
 
 
-def _check_utf8(content: bytes, name: str) -> None:
+def _as_utf8(content: bytes, name: str) -> bytes:
+    """The content in UTF-8, from the encoding that a byte order mark names."""
+    encoding = marked_encoding(content) or "utf-8"
     try:
-        content.decode("utf-8")
+        text = content.decode(encoding)
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
+        # What stands before the error is sound; a decoder that takes a mark away must see it.
+        line = content[: error.start].decode(encoding, "ignore").count("\n") + 1
+        expected = "UTF-8" if encoding == "utf-8-sig" else encoding.upper()
         raise InputError(
-            f"{name}, line {line}: not UTF-8",
+            f"{name}, line {line}: not {expected}",
             code="bad_encoding",
             field=f"line {line}",
             got=f"the byte 0x{content[error.start]:02x} at position {error.start}",
-            expected="UTF-8",
+            expected=expected,
         ) from None
+    return content if encoding == "utf-8" else text.encode("utf-8", "replace")
 
 
 def _missing(name: str, text_column: str, columns: list[str]) -> NoReturn:

@@ -98,6 +98,18 @@ def test_a_text_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
     assert read_table(write(tmp_path, "a.csv", b"text,n,n\na,1,2\n")).column_names == ["text", "n", "n"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize(("name", "text"), [("a.csv", "id,text\n1,Größe 👍\n"), ("a.jsonl", '{"text": "Größe 👍"}\n')])
+def test_a_byte_order_mark_names_the_encoding(tmp_path: Path, name: str, text: str, encoding: str) -> None:
+    path = write(tmp_path, name, text.encode(encoding))
+    assert read_table(path).column("text").to_pylist() == ["Größe 👍"]
+
+
+def test_broken_utf_16_is_named(tmp_path: Path) -> None:
+    error = code_of(write(tmp_path, "a.csv", "text\nab\n".encode("utf-16") + b"\x00\xd8"))
+    assert (error.code, error.field, error.expected) == ("bad_encoding", "line 3", "UTF-16")
+
+
 def test_a_long_text_fits_in_a_cell(tmp_path: Path) -> None:
     text = "good " * 40_000
     assert read_table(write(tmp_path, "a.csv", f"id,text\n1,{text}\n".encode())).column("text").to_pylist() == [text]

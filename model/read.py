@@ -45,17 +45,18 @@ def iter_threads(
     brand: str | None = None,
     fields: Mapping[str, str] | None = None,
     limits: Limits = DEFAULT_LIMITS,
+    notes: Notes | None = None,
 ) -> Iterator[Thread]:
     """The threads of a file, one at a time; memory does not grow with the file, but with its largest thread.
 
     format: one of FORMATS; auto goes by the content, then by the suffix. gzip and Zstandard are unpacked. fields:
     columns of tables, see model.reading.rows.FIELDS, such as {"text": "body", "thread": "post_id"}. Exports whose
     records stand in any order are sorted in a temporary file first. What can't be read is left out, and said in the
-    warnings of the next thread. Raises InputError where nothing can be used, "not_found", "not_readable",
-    "unknown_format", "unsafe_xml" or "compression_bomb"; the last may come after some threads.
+    warnings of the next thread and in `notes`. Raises InputError where nothing can be used, "not_found",
+    "not_readable", "unknown_format", "unsafe_xml" or "compression_bomb"; the last may come after some threads.
     """
     _check_format(format)
-    return _from_path(Path(path), format, brand, fields, limits)
+    return _from_path(Path(path), format, brand, fields, limits, notes)
 
 
 def iter_open(
@@ -90,6 +91,7 @@ def read(
     brand: str | None = None,
     text_column: str = "text",
     fields: Mapping[str, str] | None = None,
+    notes: Notes | None = None,
 ) -> list[Thread]:
     """As iter_threads, from the content of a file that is not packed; `name` stands for its name.
 
@@ -98,7 +100,7 @@ def read(
     _check_format(format)
     data = content.encode("utf-8", errors="replace") if isinstance(content, str) else content
     table = _fields(fields, text_column)
-    return list(_threads(io.BytesIO(data), format, name, brand, table, DEFAULT_LIMITS, packed=False))
+    return list(_threads(io.BytesIO(data), format, name, brand, table, DEFAULT_LIMITS, packed=False, notes=notes))
 
 
 def read_file(
@@ -108,9 +110,10 @@ def read_file(
     brand: str | None = None,
     text_column: str = "text",
     fields: Mapping[str, str] | None = None,
+    notes: Notes | None = None,
 ) -> list[Thread]:
     """As iter_threads, all at once."""
-    return list(iter_threads(path, format=format, brand=brand, fields=_fields(fields, text_column)))
+    return list(iter_threads(path, format=format, brand=brand, fields=_fields(fields, text_column), notes=notes))
 
 
 def _fields(fields: Mapping[str, str] | None, text_column: str) -> Mapping[str, str] | None:
@@ -129,7 +132,12 @@ def _check_format(name: str) -> None:
 
 
 def _from_path(
-    path: Path, chosen: str, brand: str | None, fields: Mapping[str, str] | None, limits: Limits
+    path: Path,
+    chosen: str,
+    brand: str | None,
+    fields: Mapping[str, str] | None,
+    limits: Limits,
+    notes: Notes | None,
 ) -> Iterator[Thread]:
     try:
         file = path.open("rb")
@@ -143,7 +151,7 @@ def _from_path(
             f"{path} can't be read: {reason}", code="not_readable", field=str(path), got=reason, expected="a file"
         ) from None
     with file:
-        yield from _threads(file, chosen, path.name, brand, fields, limits, packed=True)
+        yield from _threads(file, chosen, path.name, brand, fields, limits, packed=True, notes=notes)
 
 
 def _threads(

@@ -423,14 +423,25 @@ def _read(args: argparse.Namespace) -> int:
 
 
 def _threads(name: str, args: argparse.Namespace) -> list[Thread]:
-    """The threads of a file, or of standard input ("-"), read with the options of _reading_options."""
-    from model.read import read, read_file
+    """The threads of a file, or of standard input ("-"), read with the options of _reading_options.
 
-    fields = dict(args.field)
+    What could not be read of it is said.
+    """
+    from model.read import read, read_file
+    from model.reading.stream import Notes
+
+    fields = dict(args.field) or None
+    notes = Notes()
     if name == "-":
         content = sys.stdin.buffer.read()
-        return read(content, format=args.format, name="standard input", brand=args.brand, fields=fields or None)
-    return read_file(Path(name), format=args.format, brand=args.brand, fields=fields or None)
+        threads = read(content, format=args.format, name="standard input", brand=args.brand, fields=fields, notes=notes)
+    else:
+        threads = read_file(Path(name), format=args.format, brand=args.brand, fields=fields, notes=notes)
+    for lost in notes.told:
+        _say(lost)
+    if notes.total > len(notes.told):
+        _say(f"and {notes.total - len(notes.told):,} more like these")
+    return threads
 
 
 def _print_text(report: Report, *, first: bool) -> None:

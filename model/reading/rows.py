@@ -16,7 +16,7 @@ from model.reading.export import Grouper, Head, Piece, at, author, iso_time, kno
 from model.reading.json import thread_from_dict
 from model.reading.objects import SHAPES, shape_of
 from model.reading.stream import Limits, Notes, lines, reader_of
-from model.reading.table import check_once
+from model.reading.table import check_once, text_of
 from model.types import InputError, Thread
 
 FIELDS: Final = (
@@ -78,7 +78,7 @@ class Rows:
         utterance = {
             "id": key,
             "kind": mine.get("kind") or "review",
-            "text": "" if mine["text"] is None else mine["text"],
+            "text": "" if mine["text"] is None else text_of(mine["text"]),
             "author": writer if isinstance(writer, Mapping) else _author(mine),
             "time": when,
             "votes": number(mine.get("votes")),

@@ -46,15 +46,23 @@ DEFAULT_LIMITS: Final = Limits()
 
 @dataclass(slots=True)
 class Notes:
-    """What could not be read, to be handed over as warnings of the next thread. first: what was noted first."""
+    """What could not be read, to be handed over as warnings of the next thread.
+
+    first: what was noted first. told: the first 20 in words. total: how many there were.
+    """
 
     first: InputError | None = None
+    told: list[str] = field(default_factory=list)
+    total: int = 0
     _pending: list[str] = field(default_factory=list)
     _more: int = 0
 
     def add(self, error: InputError) -> None:
         """Notes something that was left out; the message says where it stands."""
         self.first = self.first or error
+        self.total += 1
+        if self.total <= _SHOWN:
+            self.told.append(error.message)
         if len(self._pending) < _SHOWN:
             self._pending.append(error.message)
         else:

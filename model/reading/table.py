@@ -78,7 +78,7 @@ def table_from_bytes(
     else:
         check_text(content, name)
         content = _as_utf8(content, name)
-        table = _csv(content, name, text_column, warn) if table_format == "csv" else _jsonl(content, name)
+        table = _csv(content, name, text_column, warn) if table_format == "csv" else _jsonl(content, name, text_column)
     return _with_text(table, name, text_column)
 
 
@@ -119,17 +119,17 @@ def _cells(records: Delimited, warn: Warn) -> Iterator[list[str]]:
         yield record.cells
 
 
-def _jsonl(content: bytes, name: str) -> pa.Table:
+def _jsonl(content: bytes, name: str, text_column: str) -> pa.Table:
     if content.lstrip()[:1] == b"[":
-        return _from_objects(_json_array(content, name), name)
+        return _from_objects(_json_array(content, name), name, text_column)
     try:
-        return _from_objects(list(_objects(content, name)), name)
+        return _from_objects(list(_objects(content, name)), name, text_column)
     except InputError:
         # Objects may also go over several lines each.
         objects = _one_after_another(content)
         if objects is None:
             raise
-        return _from_objects(objects, name)
+        return _from_objects(objects, name, text_column)
 
 
 def _one_after_another(content: bytes) -> list[Any] | None:
@@ -182,7 +182,7 @@ def json_line(line: bytes | str, number: int, name: str) -> dict[str, Any]:
     return value
 
 
-def _from_objects(objects: list[Any], name: str) -> pa.Table:
+def _from_objects(objects: list[Any], name: str, text_column: str) -> pa.Table:
     for number, value in enumerate(objects, 1):
         if not isinstance(value, dict):
             raise InputError(
@@ -193,8 +193,32 @@ def _from_objects(objects: list[Any], name: str) -> pa.Table:
                 expected="JSON objects",
             )
     columns = list(dict.fromkeys(key for value in objects for key in value))
-    found = [_column(column, [value.get(column) for value in objects]) for column in columns]
+    found = []
+    for column in columns:
+        values = [value.get(column) for value in objects]
+        found.append(_column(column, _texts(values, name, column) if column == text_column else values))
     return pa.Table.from_arrays([array for _, array in found], schema=pa.schema([field for field, _ in found]))
+
+
+def _texts(values: list[Any], name: str, column: str) -> list[str | None]:
+    texts = []
+    for number, value in enumerate(values, 1):
+        text = text_of(value)
+        if text is not None and not isinstance(text, str):
+            raise InputError(
+                f"{name}, item {number}: the column {column!r} holds no text",
+                code="bad_column",
+                field=column,
+                got=f"{type(value).__name__} {str(value)[:60]}",
+                expected="text",
+            )
+        texts.append(text)
+    return texts
+
+
+def text_of(value: Any) -> Any:
+    """A number, true or false that stands for a text, as CSV would write it: "42"; anything else as it is."""
+    return json.dumps(value) if isinstance(value, int | float) else value
 
 
 def _column(name: str, values: list[Any]) -> tuple[pa.Field, pa.Array]:

@@ -116,12 +116,12 @@ def test_rows_become_reviews_of_one_utterance() -> None:
 
 
 def test_rows_name_their_line_in_errors() -> None:
-    error = caught('\n{"text": 5}', format="jsonl")
+    error = caught('\n{"text": [5]}', format="jsonl")
     assert error.field == "line 2: text"
 
 
 def test_a_bad_line_is_a_warning_of_the_next_thread() -> None:
-    lines = ['{"text": "a"}', '{"text": ', '{"text": 5}', '{"text": "b"}', "[1]"]
+    lines = ['{"text": "a"}', '{"text": ', '{"text": [5]}', '{"text": "b"}', "[1]"]
     first, second = read("\n".join(lines), name="rows.jsonl")
     assert first.warnings == ()
     assert [warning.split(":")[0] for warning in second.warnings] == [f"rows.jsonl, line {n}" for n in (2, 3, 5)]

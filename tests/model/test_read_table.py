@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from model.read import read
 from model.reading.table import holds_json, read_table
 from model.types import InputError
 
@@ -108,6 +109,16 @@ def test_a_byte_order_mark_names_the_encoding(tmp_path: Path, name: str, text: s
 def test_broken_utf_16_is_named(tmp_path: Path) -> None:
     error = code_of(write(tmp_path, "a.csv", "text\nab\n".encode("utf-16") + b"\x00\xd8"))
     assert (error.code, error.field, error.expected) == ("bad_encoding", "line 3", "UTF-16")
+
+
+def test_numbers_are_texts_and_records_are_none(tmp_path: Path) -> None:
+    lines = b'{"text": 42}\n{"text": 1.5}\n{"text": true}\n{"text": "a"}\n{"text": null}\n'
+    table = read_table(write(tmp_path, "a.jsonl", lines))
+    assert table.column("text").to_pylist() == ["42", "1.5", "true", "a", None]
+    assert [t.utterances[0].text for t in read(lines, format="jsonl")] == ["42", "1.5", "true", "a", ""]
+    error = code_of(write(tmp_path, "a.jsonl", b'{"text": "a"}\n{"text": {"b": 1}}\n'))
+    assert (error.code, error.got) == ("bad_column", "dict {'b': 1}")
+    assert "item 2" in error.message
 
 
 def test_a_long_text_fits_in_a_cell(tmp_path: Path) -> None:

@@ -102,6 +102,13 @@ def test_score_reads_standard_input(page: Path) -> None:
     assert json.loads(done.stdout)["reports"][0]["thread"]["title"] == "A kettle and a promise"
 
 
+@pytest.mark.parametrize("command", ["score", "advise"])
+def test_rows_that_are_lost_are_named(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.csv").write_bytes(b"id,text\n1,great refund\n2,Sch\xf6n\n")
+    assert main([command, str(tmp_path / "a.csv"), "--json"], load=load) == 0
+    assert one_line(capsys.readouterr().err) == "amends: a.csv, line 3: broken UTF-8, not UTF-8"
+
+
 def test_one_bad_file_does_not_spoil_the_others(page: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     missing = tmp_path / "missing.html"
     assert main(["score", str(missing), str(page), "--json"], load=load) == 1

@@ -32,6 +32,9 @@ FORMATS = (
 MAX_WIDTH = 110
 BUNDLE_HELP = "model to use: a folder, champion, or models:VERSION (default: the released one)"
 
+_SENTIMENT_ONLY = ("--by", "--target-column", "--plot", "--miss-cost")
+"""Options of evaluate that mean nothing for the other tasks."""
+
 
 class Load(Protocol):
     """Opens a bundle, see model.scorer.Scorer.load."""
@@ -577,8 +580,16 @@ def _progress(total: int) -> Iterator[Callable[[int], None]]:
 
 
 def _evaluate(args: argparse.Namespace, load: Load) -> int:
-    if args.task != "sentiment" and (args.plot or args.miss_cost):
-        raise InputError("--plot and --miss-cost go with --task sentiment", code="bad_option", got=args.task)
+    if args.task != "sentiment":
+        given = {name: getattr(args, name[2:].replace("-", "_")) for name in _SENTIMENT_ONLY}
+        unfit = [name for name, value in given.items() if value]
+        if unfit:
+            raise InputError(
+                f"{' and '.join(unfit)} can't go with --task {args.task}",
+                code="bad_option",
+                got=args.task,
+                expected="--task sentiment",
+            )
     try:
         from training.evaluate import evaluate
 

@@ -14,7 +14,7 @@ from sklearn.metrics import f1_score, precision_recall_fscore_support, recall_sc
 from model.codebook import CUE_VALUES, SENTIMENT
 from model.encoder import Encoder
 from model.reading.bytes import decode
-from model.reading.table import check_once, json_line, read_bytes, read_table
+from model.reading.table import check_once, json_line, missing_column, read_bytes, read_table
 from model.scorer import Scorer
 from model.segment import tokenize
 from model.sentiment import is_close
@@ -74,7 +74,7 @@ def sentiment_figures(
     target_column: what the labels are towards; the bundle's sentiment of the whole text is then a baseline too.
     views: what else is wanted of the probabilities (n, 3) and the true labels (n,); their figures are added.
     """
-    rows = labelled(Path(source))
+    rows = labelled(Path(source), by_source)
     texts, labels = [r["text"] for r in rows], [SENTIMENT.index(r["label"]) for r in rows]
     targets = [str(r[target_column]) for r in rows] if target_column else None
     found = scorer.sentiment(texts, targets)
@@ -91,7 +91,7 @@ def sentiment_figures(
     figures["textblob"] = class_figures(truth, textblob(texts))
     figures["majority"] = class_figures(truth, np.full(len(truth), Counter(labels).most_common(1)[0][0]))
     if by_source:
-        sources = np.asarray([r.get("source", "all") for r in rows])
+        sources = np.asarray(["none" if r["source"] in (None, "") else str(r["source"]) for r in rows])
         figures["by_source"] = {
             s: class_figures(truth[sources == s], predicted[sources == s]) for s in sorted({*sources})
         }
@@ -105,21 +105,29 @@ def as_array(found: Sequence[Sentiment | None]) -> Floats:
     return np.asarray([(s.negative, s.neutral, s.positive) if s else (0.0, 1.0, 0.0) for s in found])
 
 
-def labelled(path: Path) -> list[dict[str, Any]]:
-    """Rows of a table with text and a label of SENTIMENT. Raises InputError naming the row and what was got."""
+def labelled(path: Path, by_source: bool = False) -> list[dict[str, Any]]:
+    """Rows of a table with text and a label of SENTIMENT, whose case and surrounding space do not matter.
+
+    by_source: `source` is needed too. Raises InputError naming the column that is missing, or the row and what was got.
+    """
     table = read_table(path, "text")
-    check_once(table.column_names, "label", path.name)
+    for name in ("label", "source") if by_source else ("label",):
+        if name not in table.column_names:
+            missing_column(path.name, name, table.column_names)
+        check_once(table.column_names, name, path.name)
     rows: list[dict[str, Any]] = table.to_pylist()
     for number, row in enumerate(rows, start=1):
-        if row.get("label") not in SENTIMENT or not isinstance(row["text"], str):
-            wrong = "text" if row.get("label") in SENTIMENT else "label"
+        label = row["label"].strip().casefold() if isinstance(row["label"], str) else row["label"]
+        if label not in SENTIMENT or not isinstance(row["text"], str):
+            wrong = "text" if label in SENTIMENT else "label"
             raise InputError(
                 f"{path.name}, row {number}: the {wrong} can't be used",
                 code="bad_row",
                 field=wrong,
-                got=repr(row.get(wrong)),
+                got=repr(row[wrong]),
                 expected="a text" if wrong == "text" else ", ".join(SENTIMENT),
             )
+        row["label"] = label
     return rows
 
 

@@ -97,7 +97,7 @@ def _csv(content: bytes, name: str, text_column: str, warn: Warn) -> pa.Table:
     with long_cells():
         records = Delimited(text, name, text_column)
         if text_column not in records.columns:
-            _missing(name, text_column, records.columns)
+            missing_column(name, text_column, records.columns)
         schema = pa.schema([(column, pa.string()) for column in records.columns])
         return pa.Table.from_batches(list(_batches(records, schema, warn)), schema)
 
@@ -261,7 +261,7 @@ def _with_text(table: pa.Table, name: str, text_column: str) -> pa.Table:
             f"{name} has no rows", code="empty_file", field=name, got="0 rows", expected="at least one row"
         )
     if text_column not in table.column_names:
-        _missing(name, text_column, table.column_names)
+        missing_column(name, text_column, table.column_names)
     check_once(table.column_names, text_column, name)
     index = table.column_names.index(text_column)
     column = table.column(index)
@@ -309,13 +309,14 @@ def _as_utf8(content: bytes, name: str) -> bytes:
     return content if encoding == "utf-8" else text.encode("utf-8", "replace")
 
 
-def _missing(name: str, text_column: str, columns: list[str]) -> NoReturn:
+def missing_column(name: str, column: str, columns: Sequence[str]) -> NoReturn:
+    """Raises InputError "missing_column", which names the columns that there are."""
     raise InputError(
-        f"{name} has no column {text_column!r}; it has {', '.join(columns) or 'none'}",
+        f"{name} has no column {column!r}; it has {', '.join(columns) or 'none'}",
         code="missing_column",
-        field=text_column,
+        field=column,
         got=f"the columns {', '.join(columns)}",
-        expected=f"a column {text_column!r}",
+        expected=f"a column {column!r}",
     )
 
 

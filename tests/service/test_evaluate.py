@@ -130,10 +130,13 @@ def test_plots_and_the_price_of_errors_are_added_where_asked_for(tmp_path, capsy
     assert found["decision"]["flag_none"]["cost_per_1000"] == 2000
 
 
-@pytest.mark.parametrize("option", [("--plot", "x"), ("--miss-cost", "2")])
-def test_plots_and_prices_belong_to_sentiment(tmp_path, capsys, option):
+@pytest.mark.parametrize(
+    "option", [("--plot", "x"), ("--miss-cost", "2"), ("--by", "source"), ("--target-column", "x")]
+)
+def test_options_of_sentiment_belong_to_sentiment(tmp_path, capsys, option):
     code, printed = run(capsys, write(tmp_path / "t.jsonl", rows()), "--task", "conduct", *option)
     assert code == 1
+    assert f"{option[0]} can't go with --task conduct" in printed.err
     assert "--task sentiment" in printed.err
 
 
@@ -150,3 +153,24 @@ def test_a_cost_is_above_nothing(tmp_path, capsys, cost):
     with pytest.raises(SystemExit) as stopped:
         run(capsys, write(tmp_path / "t.jsonl", rows()), "--miss-cost", cost)
     assert stopped.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "words"),
+    [
+        ({"text": "a day", "label": "neutral"}, ("--by", "source"), "no column 'source'; it has text, label"),
+        ({"text": "a day", "stars": 3}, (), "no column 'label'; it has text, stars"),
+    ],
+)
+def test_a_missing_column_is_named(tmp_path, capsys, given, options, words):
+    code, printed = run(capsys, write(tmp_path / "t.jsonl", [given]), *options)
+    assert code == 1
+    assert words in printed.err
+
+
+def test_labels_may_be_written_in_other_ways(tmp_path):
+    from training.evaluate import labelled
+
+    path = tmp_path / "t.jsonl"
+    write(path, [{"text": "great", "label": "Positive"}, {"text": "bad", "label": " NEGATIVE "}])
+    assert [row["label"] for row in labelled(path)] == ["positive", "negative"]

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import IO, Final
 
 from model.reading.bytes import MAX_BYTES, check_size, check_text, decode
+from model.reading.delimited import delimiter_of
 from model.reading.html import read_html
 from model.reading.json import thread_from_dict
 from model.reading.objects import SHAPES
 from model.reading.rows import Rows, csv_rows, parquet_rows, read_json_values, read_rows
-from model.reading.stream import DEFAULT_LIMITS, Limits, Notes, opened, with_notes
+from model.reading.stream import DEFAULT_LIMITS, Limits, Notes, opened, seekable, with_notes
 from model.reading.table import SUFFIXES
 from model.reading.text import read_text
 from model.reading.warc import read_warc
@@ -150,8 +151,8 @@ def _from_path(
         raise InputError(
             f"{path} can't be read: {reason}", code="not_readable", field=str(path), got=reason, expected="a file"
         ) from None
-    with file:
-        yield from _threads(file, chosen, path.name, brand, fields, limits, packed=True, notes=notes)
+    with file, seekable(file) as content:
+        yield from _threads(content, chosen, path.name, brand, fields, limits, packed=True, notes=notes)
 
 
 def _threads(
@@ -169,7 +170,8 @@ def _threads(
     stream = opened(file, name, limits, notes, unpack=packed)
     head = stream.peek(_SNIFFED)
     inner = Path(name).stem if Path(name).suffix.lower() in _PACKED else name
-    kind = _guess(head[:_SNIFFED], inner) if chosen == "auto" else chosen
+    text_column = (fields or {}).get("text", "text")
+    kind = _guess(head[:_SNIFFED], inner, text_column) if chosen == "auto" else chosen
     if kind in ("html", "text"):
         yield _page(stream, file, kind, inner, brand)
     else:
@@ -197,7 +199,7 @@ def _export(
     return read_json_values(stream, kind if kind in SHAPES else None, table, limits, notes)
 
 
-def _guess(content: bytes, name: str) -> str:
+def _guess(content: bytes, name: str, text_column: str) -> str:
     """The format by content where that is unmistakable, else by the suffix, else plain text."""
     suffix = Path(name).suffix.lower()
     head = content.decode("utf-8", errors="replace")
@@ -217,8 +219,7 @@ def _guess(content: bytes, name: str) -> str:
         return "html"
     if suffix in _PAGE_SUFFIXES:
         return _PAGE_SUFFIXES[suffix]
-    first = start.split("\n", 1)[0].strip()
-    return "csv" if re.search(r'(?:^|,)"?text"?(?:,|$)', first) and "," in first else "text"
+    return "csv" if delimiter_of(start.split("\n", 1)[0].strip(), text_column) else "text"
 
 
 def _xml_kind(start: str, name: str) -> str | None:

@@ -139,7 +139,9 @@ def _reading_options(options: argparse.ArgumentParser) -> None:
 
 
 def _read_options(options: argparse.ArgumentParser) -> None:
-    options.add_argument("files", nargs="+", type=Path, metavar="FILE", help="pages, exports, tables; .gz and .zst too")
+    options.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="pages, exports, tables; .gz, .zst; - for standard input"
+    )
     options.add_argument(
         "--out", type=Path, metavar="OUT.jsonl", help="where the threads go (default: standard output)"
     )
@@ -431,6 +433,7 @@ def _threads(name: str, args: argparse.Namespace) -> list[Thread]:
     What could not be read of it is said.
     """
     from model.read import read, read_file
+    from model.reading.delimited import looks_like_table
     from model.reading.stream import Notes
 
     fields = dict(args.field) or None
@@ -438,6 +441,9 @@ def _threads(name: str, args: argparse.Namespace) -> list[Thread]:
     if name == "-":
         content = sys.stdin.buffer.read()
         threads = read(content, format=args.format, name="standard input", brand=args.brand, fields=fields, notes=notes)
+        head = content[:10_000].decode("utf-8", "replace")
+        if args.format == "auto" and threads[0].adapter == "text" and looks_like_table(head):
+            _say("standard input is read as one plain text; if it is a table: --format csv --field text=COLUMN")
     else:
         threads = read_file(Path(name), format=args.format, brand=args.brand, fields=fields, notes=notes)
     for lost in notes.told:

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from model.read import iter_threads
+from model.read import iter_open, iter_threads
 from model.reading.json import thread_to_dict
+from model.reading.stream import seekable
 from model.types import InputError, Thread
 from service.files import error_line, replacing
 
@@ -28,9 +29,9 @@ def convert(
 ) -> int:
     """Writes the threads of all files to out, or to standard output, and says what each file held.
 
-    Returns how many files could not be read to their end; what was read of them until then is kept. out becomes
-    visible at the end, and not at all where no file could be used. Raises InputError where out can't be written or is
-    one of the files.
+    "-" is standard input. Returns how many files could not be read to their end; what was read of them until then is
+    kept. out becomes visible at the end, and not at all where no file could be used. Raises InputError where out can't
+    be written or is one of the files.
     """
     for file in files:
         if out is not None and out.exists() and file.exists() and out.samefile(file):
@@ -38,22 +39,32 @@ def convert(
     failed = written = 0
     with _sink(out) as sink:
         for file in files:
+            name = "standard input" if str(file) == "-" else str(file)
             found: Counter[str] = Counter()
             try:
-                for thread in iter_threads(file, format=kind, brand=brand, fields=fields or None):
+                for thread in _threads(file, kind, brand, fields or None):
                     sink.write(json.dumps(thread_to_dict(thread), ensure_ascii=False).encode("utf-8") + b"\n")
-                    _count(found, thread, lambda warning, file=file: say(f"{file}: {warning}"))  # type: ignore[misc]
+                    _count(found, thread, lambda warning, name=name: say(f"{name}: {warning}"))  # type: ignore[misc]
             except InputError as error:
                 failed += 1
-                say(error_line(error, str(file)))
+                say(error_line(error, name))
             written += found["threads"]
             if found:
-                say(f"{file}: {_in_words(found)}")
+                say(f"{name}: {_in_words(found)}")
         if not written:
             raise InputError("no file could be used", code="empty_thread", got="no threads", expected="a thread")
     if out is not None:
         say(f"wrote {out}: {_number(written, 'threads')}")
     return failed
+
+
+def _threads(file: Path, kind: str, brand: str | None, fields: Mapping[str, str] | None) -> Iterator[Thread]:
+    """The threads of a file, or of standard input ("-")."""
+    if str(file) != "-":
+        yield from iter_threads(file, format=kind, brand=brand, fields=fields)
+        return
+    with seekable(sys.stdin.buffer) as content:
+        yield from iter_open(content, "standard input", format=kind, brand=brand, fields=fields)
 
 
 @contextmanager

@@ -52,7 +52,7 @@ def texts_of_file(path: Path, text_column: str = "text", label_column: str | Non
 
 def _of_table(table: Any, source: str, text_column: str, label_column: str | None) -> Iterator[GivenText]:
     names = (text_column, label_column, "target", "client")
-    wanted = [name for name in names if name in table.column_names]
+    wanted = [name for name in names if name is not None and name in table.column_names]
     for name in wanted:
         check_once(table.column_names, name, source)
     for number, row in enumerate(table.select(list(dict.fromkeys(wanted))).to_pylist(), 1):

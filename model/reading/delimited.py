@@ -1,6 +1,7 @@
 """Reads text whose cells are parted by a delimiter (CSV, TSV), a record at a time, with the line where each begins."""
 
 import csv
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from model.types import InputError
 _DELIMITERS: Final = ",;\t|"
 _ROWS_WITHIN: Final = 5
 """Lines of a quoted cell that must all look like rows before anybody is warned; verses and addresses are shorter."""
+_NAME: Final = re.compile(r"\w[\w.-]*(?: [\w.-]+){0,2}")
 _LONGEST_CELL: Final = 1 << 26
 
 
@@ -117,8 +119,18 @@ class Delimited:
 
 
 def delimiter_of(header: str, column: str) -> str | None:
-    """The delimiter that makes `column` one of the columns of a header, None where none does."""
-    return next((sign for sign in _DELIMITERS if column in _cells(header, sign)), None)
+    """The delimiter that makes `column` one of several columns of a header, None where none does."""
+    return next((sign for sign in _DELIMITERS if column in (cells := _cells(header, sign)) and len(cells) > 1), None)
+
+
+def looks_like_table(text: str) -> bool:
+    """Whether a text begins with short names and two lines that have as many cells, parted by one delimiter."""
+    head = text.splitlines()[:3]
+    for sign in _DELIMITERS:
+        header, *rows = [_cells(line, sign) for line in head] or [[]]
+        if len(header) > 1 and [len(row) for row in rows] == [len(header)] * 2 and all(map(_NAME.fullmatch, header)):
+            return True
+    return False
 
 
 def _cells(line: str, delimiter: str) -> list[str]:

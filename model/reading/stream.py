@@ -3,8 +3,11 @@
 import codecs
 import gzip
 import io
+import shutil
+import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import IO, Final
@@ -118,6 +121,18 @@ def opened(file: IO[bytes], name: str, limits: Limits, notes: Notes, *, unpack: 
     else:
         chunks = iter(lambda: file.read(_CHUNK), b"")
     return reader_of(_as_utf8(chunks))
+
+
+@contextmanager
+def seekable(file: IO[bytes]) -> Iterator[IO[bytes]]:
+    """The file itself where it can seek, else a temporary one with its content: pipes can be read only once."""
+    if file.seekable():
+        yield file
+        return
+    with tempfile.TemporaryFile() as copy:
+        shutil.copyfileobj(file, copy, _CHUNK)
+        copy.seek(0)
+        yield copy
 
 
 def reader_of(chunks: Iterator[bytes]) -> io.BufferedReader:

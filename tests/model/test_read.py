@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from model.read import MAX_BYTES, read, read_file, thread_from_dict
+from model.reading.delimited import looks_like_table
 from model.types import Author, InputError
 
 STORY = "The oven failed after a week, and nobody answers my letters."
@@ -271,3 +272,18 @@ def test_a_broken_thread_names_the_field(data: dict[str, object], code: str, fie
     assert (error.value.code, error.value.field) == (code, field)
     assert error.value.got
     assert error.value.expected
+
+
+@pytest.mark.parametrize(
+    ("text", "is_table"),
+    [
+        ("comment,stars\ngood,5\nbad,1\n", True),
+        ('who;said\nAnn;"It broke; twice."\nBo;no\n', True),
+        ("Dear all, it broke.\nTwice, and nobody came.\nYours, Ann", False),
+        ("Oven, broken\nThey came, late\nThey left\n", False),
+        ("one line", False),
+        ("", False),
+    ],
+)
+def test_what_looks_like_a_table(text: str, is_table: bool) -> None:
+    assert looks_like_table(text) is is_table

@@ -109,6 +109,29 @@ def test_rows_that_are_lost_are_named(command: str, tmp_path: Path, capsys: pyte
     assert one_line(capsys.readouterr().err) == "amends: a.csv, line 3: broken UTF-8, not UTF-8"
 
 
+@pytest.mark.parametrize("name", ["-", "/dev/stdin"])
+def test_read_takes_what_is_piped_in(name: str) -> None:
+    done = child(["read", name], stdin=b'{"text": "great refund", "id": 7}\n{"text": "bad"}\n')
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == ["7", "row-2"]
+    assert (b"standard input" if name == "-" else b"/dev/stdin") + b": 2 threads" in done.stderr
+
+
+@pytest.mark.parametrize("content", [b"id;text\n1;great\n2;bad\n", b"text\tid\ngreat\t1\nbad\t2\n"])
+def test_a_table_that_is_piped_in_is_told_by_its_header(content: bytes) -> None:
+    done = child(["score", "-", "--json"], stdin=content)
+    assert [r["thread"]["id"] for r in json.loads(done.stdout)["reports"]] == ["1", "2"]
+    assert done.stderr == b""
+
+
+def test_a_table_without_a_text_column_that_is_piped_in_is_hinted_at() -> None:
+    done = child(["score", "-", "--json"], stdin=b"comment,stars\ngreat refund,5\nbad,1\n")
+    assert done.returncode == 0
+    assert b"--format csv --field text=COLUMN" in done.stderr
+    named = child(["score", "-", "--json", "--field", "text=comment"], stdin=b"comment,stars\ngreat,5\nbad,1\n")
+    assert len(json.loads(named.stdout)["reports"]) == 2
+
+
 def test_one_bad_file_does_not_spoil_the_others(page: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     missing = tmp_path / "missing.html"
     assert main(["score", str(missing), str(page), "--json"], load=load) == 1

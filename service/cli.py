@@ -256,21 +256,31 @@ def _bundle_options(options: argparse.ArgumentParser) -> None:
 
 
 def _positive(value: str) -> int:
-    number = int(value)
+    number = _whole(value)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{value} is less than 1")
     return number
 
 
+def _whole(value: str) -> int:
+    try:
+        return int(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{value!r} is no whole number") from None
+
+
 def _cost(value: str) -> float:
-    number = float(value)
+    try:
+        number = float(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{value!r} is no number") from None
     if not 0 < number < float("inf"):
         raise argparse.ArgumentTypeError(f"{value} is not above 0")
     return number
 
 
 def _port(value: str) -> int:
-    number = int(value)
+    number = _whole(value)
     if not 0 < number < 65536:
         raise argparse.ArgumentTypeError(f"{value} is not between 1 and 65535")
     return number

@@ -34,6 +34,7 @@ def texts_of_file(path: Path, text_column: str = "text", label_column: str | Non
 
     Raises InputError where the file can't be read, or where a label is none of SENTIMENT; empty texts are left out.
     """
+    missing: InputError | None = None
     if path.suffix.lower() in SUFFIXES:
         try:
             table = read_table(path, text_column)
@@ -41,9 +42,22 @@ def texts_of_file(path: Path, text_column: str = "text", label_column: str | Non
             # A file of threads is one of utterances.
             if error.code != "missing_column" or text_column != "text":
                 raise
+            missing = error
         else:
             yield from _of_table(table, path.name, text_column, label_column)
             return
+    try:
+        yield from _of_threads(path)
+    except InputError as error:
+        if missing is None or error.code not in ("missing_column", "missing_field"):
+            raise
+        expected = f"a column {text_column!r}, or its name with --text-column"
+        raise InputError(
+            missing.message, code=missing.code, field=missing.field, got=missing.got, expected=expected
+        ) from None
+
+
+def _of_threads(path: Path) -> Iterator[GivenText]:
     for thread in iter_threads(path):
         for number, one in enumerate(thread.utterances, 1):
             if one.text.strip():

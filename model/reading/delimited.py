@@ -13,6 +13,8 @@ from model.types import InputError
 _DELIMITERS: Final = ",;\t|"
 _ROWS_WITHIN: Final = 5
 """Lines of a quoted cell that must all look like rows before anybody is warned; verses and addresses are shorter."""
+_SAID: Final = re.compile(r'\ufeff?"?sep=([^"\r\n])"?[\r\n]', re.IGNORECASE)
+"""A first line by which Excel is told the delimiter; it is no header."""
 _NAME: Final = re.compile(r"\w[\w.-]*(?: [\w.-]+){0,2}")
 _LONGEST_CELL: Final = 1 << 26
 
@@ -32,15 +34,19 @@ class Record:
 class Delimited:
     """The records of delimited text. columns: names in the header, none where there is no header.
 
-    lines: with their line ends. name: of the file, for messages; a ".tsv" is parted by tabs where nothing else tells.
-    text_column: the delimiter is the one that makes it a column.
+    lines: with their line ends; a first one such as "sep=;" names the delimiter. name: of the file, for messages; a
+    ".tsv" is parted by tabs where nothing else tells. text_column: the delimiter is the one that makes it a column.
     """
 
     def __init__(self, lines: Iterable[str], name: str, text_column: str) -> None:
         self._name = name
         rest = iter(lines)
         first = next(rest, "")
-        delimiter = delimiter_of(first, text_column) or ("\t" if name.endswith(".tsv") else ",")
+        said = _SAID.match(first)
+        self._skipped = 1 if said else 0
+        if said:
+            first = next(rest, "")
+        delimiter = said[1] if said else delimiter_of(first, text_column) or ("\t" if name.endswith(".tsv") else ",")
         self._delimiter = delimiter
         self._at_end = False
         self._reader = csv.reader(self._watched(chain([first], rest)), delimiter=delimiter)
@@ -53,7 +59,7 @@ class Delimited:
         """The records in order. Blank lines are left out, except where they are the empty cell of a single column."""
         while True:
             # A record may go over several lines.
-            line = self._reader.line_num + 1
+            line = self._line + 1
             try:
                 cells = next(self._reader, None)
             except csv.Error as error:
@@ -63,6 +69,11 @@ class Delimited:
                 return
             if cells or len(self.columns) == 1:
                 yield self._checked(line, cells or [""])
+
+    @property
+    def _line(self) -> int:
+        """The line that was read last."""
+        return self._reader.line_num + self._skipped
 
     def _watched(self, lines: Iterable[str]) -> Iterator[str]:
         """The lines, with a note of when somebody asked for one more than there are."""
@@ -78,7 +89,7 @@ class Delimited:
         return Record(line, cells, self._swallowed(line, cells))
 
     def _unclosed(self, line: int) -> InputError:
-        last = self._reader.line_num
+        last = self._line
         lines = f"lines {line} to {last} are" if last > line else f"line {line} is"
         return InputError(
             f"{self._name}, line {line}: a quote is opened here and never closed; {lines} one row because of it",
@@ -90,7 +101,7 @@ class Delimited:
 
     def _swallowed(self, line: int, cells: list[str]) -> InputError | None:
         """A warning where every whole line within one cell looks like a row; None where all is well."""
-        if self._reader.line_num - line <= _ROWS_WITHIN:
+        if self._line - line <= _ROWS_WITHIN:
             return None
         for cell in cells:
             inner = cell.splitlines()[1:-1]

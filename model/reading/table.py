@@ -39,13 +39,17 @@ def read_table(path: Path, text_column: str = "text", warn: Warn = _unheard) -> 
     where it holds no text. warn: told what looks wrong and is read nevertheless.
     """
     path = Path(path)
+    if path.is_dir():
+        raise InputError(
+            f"{path} is a folder, not a table", code="not_readable", field=str(path), got="a folder", expected="a file"
+        )
     table_format = SUFFIXES.get(path.suffix.lower())
     if table_format is None:
         raise InputError(
             f"{path.name} is no table that can be read",
             code="unknown_format",
             field=path.name,
-            got=f"the suffix {path.suffix!r}",
+            got=f"the suffix {path.suffix!r}" if path.suffix else "no suffix",
             expected=", ".join(SUFFIXES),
         )
     return table_from_bytes(read_bytes(path), table_format, path.name, text_column, warn)

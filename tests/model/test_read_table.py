@@ -31,10 +31,20 @@ def test_csv_keeps_columns_rows_and_empty_texts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"id;text\n1;a\n", b"id\ttext\n1\ta\n", b"\xef\xbb\xbfid,text\r\n1,a\r\n", b"text\na\n"]
+    "content",
+    [
+        b"id;text\n1;a\n",
+        b"id\ttext\n1\ta\n",
+        b"\xef\xbb\xbfid,text\r\n1,a\r\n",
+        b"text\na\n",
+        b"id,text\r1,a\r",
+        b"sep=;\r\nid;text\r\n1;a\r\n",
+        b'\xef\xbb\xbf"sep=;"\nid;text\n1;a\n',
+    ],
 )
 def test_csv_dialects(tmp_path: Path, content: bytes) -> None:
     assert read_table(write(tmp_path, "a.csv", content), "text").column("text").to_pylist() == ["a"]
+    assert [t.utterances[0].text for t in read(content, format="csv")] == ["a"]
 
 
 def test_a_csv_of_one_column_keeps_its_empty_rows(tmp_path: Path) -> None:
@@ -214,6 +224,13 @@ def test_broken_tables(tmp_path: Path, name: str, content: bytes, code: str) -> 
 def test_errors_name_the_line(tmp_path: Path) -> None:
     assert code_of(write(tmp_path, "a.jsonl", b'{"text": "a"}\n\n{"text"')).field == "line 3"
     assert code_of(write(tmp_path, "a.csv", b"text\na\nSch\xf6n\n")).field == "line 3"
+    assert code_of(write(tmp_path, "a.csv", b"text,n\na,1\nb,2,3\n")).field == "line 3"
+    assert code_of(write(tmp_path, "a.csv", b"sep=;\ntext;n\na;1\nb;2;3\n")).field == "line 4"
+
+
+def test_a_folder_is_called_one(tmp_path: Path) -> None:
+    error = code_of(tmp_path)
+    assert (error.got, error.message) == ("a folder", f"{tmp_path} is a folder, not a table")
 
 
 def test_a_table_that_is_not_there(tmp_path: Path) -> None:

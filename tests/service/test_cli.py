@@ -132,6 +132,13 @@ def test_a_table_without_a_text_column_that_is_piped_in_is_hinted_at() -> None:
     assert len(json.loads(named.stdout)["reports"]) == 2
 
 
+def test_a_number_that_is_none_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    for argv in (["score", "a", "--threads", "x"], ["serve", "--port", "x"]):
+        with pytest.raises(SystemExit):
+            main(argv)
+        assert "'x' is no whole number" in capsys.readouterr().err
+
+
 def test_one_bad_file_does_not_spoil_the_others(page: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     missing = tmp_path / "missing.html"
     assert main(["score", str(missing), str(page), "--json"], load=load) == 1

@@ -199,3 +199,15 @@ def test_a_column_that_is_there_twice_is_refused(tmp_path, capsys, header):
     line = capsys.readouterr().err
     assert "rows.csv has 2 columns" in line
     assert header.split(",")[-1] in line
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl"])
+def test_a_missing_text_column_names_the_option_that_helps(tmp_path, capsys, name):
+    (tmp_path / name).write_text(
+        "comment,stars\ngreat,5\n" if name.endswith("csv") else '{"comment": "great", "stars": 5}'
+    )
+    assert run("review", tmp_path / name, "--for", "teaching") == 1
+    line = capsys.readouterr().err
+    assert "no column 'text'; it has comment, stars" in line
+    assert "--text-column" in line
+    assert "text=NAME" not in line

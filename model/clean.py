@@ -41,6 +41,8 @@ _DELETED: Final = re.compile(
     re.IGNORECASE,
 )
 _URL: Final = re.compile(r"https?://\S+|\bwww\.\S+", re.IGNORECASE)
+_LETTERS: Final = re.compile(r"[^\W\d_\u3099\u309a\u0ca0]{2,}")
+"""A word; without letters that faces are made of: marks of Japanese sounds, the Kannada eye."""
 _EMOTICON: Final = re.compile(r"[:;=8xX][-'o^]?[()\[\]DPpdb/\\|*3<>]|<3|\^_?\^|[()\[\]]:")
 
 
@@ -239,7 +241,10 @@ def _flagged(cleaned: Cleaned, place: int, flags: Mapping[tuple[int, str], str])
 
 
 def language(text: str) -> str:
-    """ISO 639-1 code of the language, "und" where the text is too short or the identifier too unsure (below 0.9)."""
+    """ISO 639-1 code of the language; of a text without Latin letters that is short, its script, such as "cyrillic".
+
+    "und" where a text with Latin letters is too short or the identifier too unsure (below 0.9).
+    """
     return _language(text[:_LANGUAGE_CHARS])
 
 
@@ -247,10 +252,27 @@ def language(text: str) -> str:
 def _language(text: str) -> str:
     # A text is asked about when it is cleaned and again when its author's case is judged.
     plain = _URL.sub(" ", text)
-    if sum(char.isalpha() for char in plain) < _LANGUAGE_LETTERS:
-        return "und"
-    code, confidence = _identifier().classify(plain)
-    return str(code) if float(confidence) >= _LANGUAGE_FLOOR else "und"
+    if sum(char.isalpha() for char in plain) >= _LANGUAGE_LETTERS:
+        code, confidence = _identifier().classify(plain)
+        if float(confidence) >= _LANGUAGE_FLOOR:
+            return str(code)
+    return _other_script(plain) or "und"
+
+
+def _other_script(text: str) -> str | None:
+    """The script of the first word, in lower case, where a text has words and no Latin letter; else None.
+
+    A single letter is no word: it may be part of a face, as in "(´･ω･`)".
+    """
+    if text.isascii():
+        return None
+    # Letters in other shapes (bold, full width) are Latin ones too.
+    usual = unicodedata.normalize("NFKC", text)
+    names = (unicodedata.name(char, "") for char in usual if char.isalpha())
+    word = _LETTERS.search(usual)
+    if word is None or any(name.startswith("LATIN") for name in names):
+        return None
+    return unicodedata.name(word[0][0], "another script").split()[0].lower()
 
 
 @lru_cache(maxsize=1)

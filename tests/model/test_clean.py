@@ -205,6 +205,13 @@ def test_the_author_of_the_post_is_not_suspected() -> None:
         ("Je suis très content du service, ils ont répondu tout de suite.", "fr"),
         ("Good", "und"),
         ("", "und"),
+        ("ひどいサービスでした", "hiragana"),
+        ("ужасно, обман", "cyrillic"),
+        ("서비스 최악", "hangul"),
+        ("Corva ужасно", "und"),
+        ("𝗴𝗿𝗲𝗮𝘁 ｓｔｕｆｆ", "und"),
+        ("(´･ω･`) ¯\\_(ツ)_/¯ (ﾟДﾟ) (ノಠ益ಠ)ノ", "und"),
+        ("10 €", "und"),
         ("https://a.example/b/c/d/e/f/g/h/i/j/k/l", "und"),
     ],
 )

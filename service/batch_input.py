@@ -21,6 +21,8 @@ GROUP_FILES: Final = 32
 GROUP_BYTES: Final = 4_000_000
 SHARD_CHARS: Final = 4_000_000
 """Characters after which a shard is closed, however few texts they are."""
+_BUFFERS: Final = 1 << 19
+"""Bytes that the buffers between a file and its reader hold."""
 MOST_NOTES: Final = 10_000
 """Records that can't be used between two threads and are told one by one; of more, their number is told."""
 UNREACHABLE: Final = frozenset({"not_found", "not_readable"})
@@ -298,10 +300,13 @@ def _paged(group: Sequence[Source], finished: frozenset[int]) -> Iterator[Unit]:
 
 def _streamed(source: Source, reading: Reading, texts: int) -> Iterator[Unit]:
     held: Unit | None = None
-    known = 0
+    known = chars = 0
+    at_once = False
     for number, piece in enumerate(_pieces(source, reading, texts)):
-        # An export that has to be sorted is read to its end before its first thread is there.
-        size = piece.read - known if number or piece.read < source.size else 0
+        chars += piece.chars
+        # An export that has to be sorted is read to its end before its first thread is there, a small file as well.
+        at_once = at_once or (number == 0 and piece.read >= source.size)
+        size = max(_worked_through(source.size, piece.read, chars, number + 1, at_once=at_once) - known, 0)
         known += size
         if held is not None:
             yield held
@@ -319,6 +324,17 @@ def _streamed(source: Source, reading: Reading, texts: int) -> Iterator[Unit]:
         yield replace(held, size=held.size + source.size - known, last=True)
 
 
+def _worked_through(size: int, read: int, chars: int, pieces: int, *, at_once: bool) -> int:
+    """About how many of the `size` bytes of a source its pieces so far stand for; never all of them.
+
+    read: bytes that were read, of which buffers may hold the last for pieces to come. chars: characters of the texts
+    so far, which are fewer than the bytes they stood in, unless those were packed: then one more piece is expected.
+    at_once: all bytes were read before the first piece.
+    """
+    least = 0 if at_once else read - _BUFFERS
+    return max(min(chars, read, size * pieces // (pieces + 1)), least, 0)
+
+
 def _name(source: int, number: int) -> str:
     return f"{source:06d}-{number:06d}"
 
@@ -333,11 +349,12 @@ def _digest(threads: Sequence[Thread]) -> str:
 
 @dataclass(slots=True)
 class _Piece:
-    """Threads of a source, problems met on the way, and how many bytes had been read by then."""
+    """Threads of a source, problems met on the way, bytes that had been read by then, characters of its texts."""
 
     threads: list[Thread] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     read: int = 0
+    chars: int = 0
 
 
 def _pieces(source: Source, reading: Reading, texts: int) -> Iterator[_Piece]:
@@ -356,6 +373,7 @@ def _pieces(source: Source, reading: Reading, texts: int) -> Iterator[_Piece]:
                     piece.problems += notes.taken()
                     piece.read = min(file.count, source.size)
                     number, size = number + len(thread.utterances), size + own
+                    piece.chars = size
     except Exception as error:
         # Whatever a reader stumbles over costs the rest of its own file, never the other inputs.
         if error is not notes.first:

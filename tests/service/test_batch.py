@@ -494,6 +494,19 @@ def progress(tmp_path: Path, stream: io.StringIO, said: list[str]) -> Progress:
     return Progress(1000, Results(tmp_path / "p", "sentiment", {}), said.append, stream)
 
 
+@pytest.mark.parametrize("fields", [{}, {"thread": "page"}])
+def test_a_shard_stands_for_no_more_of_the_input_than_its_texts(tmp_path: Path, fields: dict[str, str]) -> None:
+    path = tmp_path / "small.csv"
+    path.write_text("page,text\n" + "".join(f"p{n},{'great refund ' * 5}{n}\n" for n in range(1000)))
+    found = list(cut(find_sources([str(path)], tmp_path / "out"), Reading(fields=fields), 100, frozenset()))
+    assert len(found) == 10
+    done = 0
+    for number, unit in enumerate(found[:-1], 1):
+        done += unit.size
+        assert 0.6 * number / 10 < done / path.stat().st_size <= number / 10
+    assert done + found[-1].size == path.stat().st_size
+
+
 def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere(tmp_path: Path) -> None:
     result = Worker(fake_scorer(), "sentiment", Reading()).score(
         Unit("000000-000000", (0, 1), "a", threads=(Thread("t", (Utterance("1", "great"),)),), size=500)

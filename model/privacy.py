@@ -3,6 +3,7 @@
 Names, postal addresses and whatever else takes understanding stay as they are.
 """
 
+import hmac
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +18,10 @@ KINDS: Final = ("email", "iban", "card", "phone")
 PHONE_REGIONS: Final = ("US", "GB", "AU", "IE")
 # Longer pieces are cut, so that the time for a text grows with its length alone.
 _PIECE: Final = 2000
+# Letters of a keyed mark, four bits each: 64 bits, so that two marks hardly ever meet. A digit in them might look like
+# that of a phone number.
+_MARK_LETTERS: Final = "bcdfghjklmnpqrst"
+_MARK_BYTES: Final = 8
 _DIGIT: Final = re.compile(r"\d")
 # Also "ann (at) example (dot) org". Bounded, and tried only where a word begins, so that no text takes long.
 _EMAIL: Final = re.compile(
@@ -49,11 +54,15 @@ class Masked:
 class Masker:
     """Masks what belongs together, and counts it in `found` by kind.
 
-    The same address or number in a name, an id or a link always becomes the same numbered mark such as [email 2], so
-    that two people stay two.
+    The same address or number in a name, an id or a link always becomes the same mark, so that two people stay two.
+
+    key: None for numbered marks such as [email 2], which are those of this masker alone. With a key the mark holds a
+    keyed digest (HMAC-SHA256) in letters, such as [email fkqmdbnrhtcsgplj]: every masker with this key gives the same,
+    and who has not the key can't try out which address it stands for.
     """
 
     found: Counter[str] = field(default_factory=Counter)
+    key: bytes | None = None
     _marks: dict[str, str] = field(default_factory=dict)
 
     def text(self, text: str) -> str:
@@ -61,11 +70,11 @@ class Masker:
         return self._replaced(text, KINDS, lambda kind, _: f"[{kind}]")
 
     def name(self, name: str) -> str:
-        """A name with numbered marks."""
+        """A name with marks that tell one datum from another."""
         return self._replaced(name, KINDS, self._mark)
 
     def link(self, link: str) -> str:
-        """A link or an id, with numbered marks for e-mail addresses alone: digits in it are no phone numbers."""
+        """As name, of a link or an id, for e-mail addresses alone: digits in it are no phone numbers."""
         return self._replaced(link, ("email",), self._mark)
 
     def thread(self, thread: Thread) -> Thread:
@@ -83,12 +92,12 @@ class Masker:
         return replace(masked, warnings=(*masked.warnings, said)) if said else masked
 
     def json(self, value: Any) -> Any:
-        """Any JSON value with every text in it masked with plain marks; names of fields stay."""
+        """Any JSON value with every text in it masked as a name is, those that name its fields as well."""
         match value:
             case str():
-                return self.text(value)
+                return self.name(value)
             case Mapping():
-                return {key: self.json(item) for key, item in value.items()}
+                return {self.name(key): self.json(item) for key, item in value.items()}
             case list() | tuple():
                 return [self.json(item) for item in value]
             case _:
@@ -106,6 +115,8 @@ class Masker:
         )
 
     def _mark(self, kind: str, value: str) -> str:
+        if self.key is not None:
+            return f"[{kind} {_letters(hmac.digest(self.key, value.casefold().encode(), 'sha256'))}]"
         return self._marks.setdefault(value.casefold(), f"[{kind} {len(self._marks) + 1}]")
 
     def _replaced(self, text: str, kinds: Sequence[str], mark: Callable[[str, str], str]) -> str:
@@ -117,6 +128,10 @@ class Masker:
         kept = [text[a:b] for a, b in list(pairwise(edges))[::2]]
         marks = [mark(kind, text[start:end]) for start, end, kind in spans]
         return "".join(part for pair in zip(kept, [*marks, ""], strict=True) for part in pair)
+
+
+def _letters(digest: bytes) -> str:
+    return "".join(_MARK_LETTERS[byte >> 4] + _MARK_LETTERS[byte & 15] for byte in digest[:_MARK_BYTES])
 
 
 def mask(text: str) -> Masked:

@@ -36,6 +36,7 @@ from service.feedback import FeedbackRequest, FeedbackResponse, export, keep
 from service.framework import HttpService
 from service.jobs import Job, JobRequest, JobRunner, submit
 from service.log import note
+from service.masking import mask_key, masked_feedback, masked_job
 from service.metrics import ScoringMetrics
 from service.registry import Registry, bundle_folder
 from service.retrain_job import Retraining, RetrainRequest, Retrains, switched_off
@@ -103,6 +104,7 @@ class Amends:
         self._opened = self._first_bundle()
         self.metrics = ScoringMetrics(self._opened.scorer.info, self._opened.watch)
         self.store = opened_store(self.settings)
+        self._mask_key = mask_key(self.settings.state_folder) if self.settings.mask_personal_data else None
         self._cores = Cores(self.settings.scoring_threads)
         self._threads = ThreadPoolExecutor(self.settings.scoring_threads, thread_name_prefix="score")
         self._together = Together(self.settings.scoring_threads)
@@ -144,8 +146,11 @@ class Amends:
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod
     def prepare() -> None:
-        """Runs once before any worker starts: makes the tables of the database or brings them up to date."""
-        prepare_store(Settings.from_env())
+        """Runs once before any worker starts: makes the tables of the database and the key that masking needs."""
+        settings = Settings.from_env()
+        prepare_store(settings)
+        if settings.mask_personal_data:
+            mask_key(settings.state_folder)
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def close(self) -> None:
@@ -218,7 +223,13 @@ class Amends:
         Gives the number of each item, in order. An item that can't be used gets an error in its place.
         """
         caller = caller_of(ctx.request)
-        answer = await self.in_store(lambda: keep(self.store, self._masked(request.items), caller, self.scorer.info))
+        key = self._mask_key
+
+        def kept() -> FeedbackResponse:
+            items = request.items if key is None else masked_feedback(request.items, key)
+            return keep(self.store, items, caller, self.scorer.info)
+
+        answer = await self.in_store(kept)
         failed = sum(isinstance(result, Failure) for result in answer.results)
         self.metrics.feedback(kept=len(answer.results) - failed, failed=failed)
         return answer
@@ -232,7 +243,8 @@ class Amends:
         """
         caller, key = caller_of(ctx.request), ctx.request.headers.get("idempotency-key")
         most = {"most_items": self.settings.job_items, "most": self.settings.max_jobs}
-        job = await self.in_store(lambda: submit(self.store, self._masked(request.items), caller, key, **most))
+        items = await self._items_to_keep(request.items)
+        job = await self.in_store(lambda: submit(self.store, items, caller, key, **most))
         self.jobs.wake()
         ctx.response.status_code = HTTPStatus.ACCEPTED
         ctx.response.headers["Location"] = f"/v1/jobs/{job.id}"
@@ -387,11 +399,7 @@ class Amends:
         return self._taken_in([thread_of_text(request.text, request.brand)], "text")
 
     def _threads_of(self, request: ScoreRequest | Source) -> list[Thread]:
-        if request.thread is not None:
-            threads = [thread_from_dict(request.thread)]
-        else:
-            threads = read(request.content or "", format=request.format, name="content", brand=request.brand)
-        return self._taken_in(threads, "thread" if request.thread is not None else "content")
+        return self._taken_in(*_given_threads(request))
 
     def _read(self, request: ReadRequest) -> ReadResponse:
         if request.content_base64 is not None:
@@ -405,7 +413,8 @@ class Amends:
         """Threads that are not too large, masked where the settings say so, and noted."""
         self._check_size(threads, field)
         if self.settings.mask_personal_data:
-            threads = [Masker().thread(thread) for thread in threads]
+            masker = Masker()
+            threads = [masker.thread(thread) for thread in threads]
         note(threads=len(threads), utterances=sum(len(thread.utterances) for thread in threads))
         if self.settings.log_texts:
             note(said=[one.text for thread in threads for one in thread.utterances])
@@ -422,9 +431,18 @@ class Amends:
             self._check_count(count, "content_base64")
         return self._taken_in(threads, "content_base64")
 
-    def _masked(self, items: list[Any]) -> list[Any]:
-        """What is to be kept: without personal data where the settings say so."""
-        return [Masker().json(item) for item in items] if self.settings.mask_personal_data else items
+    async def _items_to_keep(self, items: list[Any]) -> list[Any]:
+        """Items of a job: without personal data where the settings say so."""
+        # A job of too many is refused before anybody reads them.
+        if not self.settings.mask_personal_data or len(items) > self.settings.job_items:
+            return items
+
+        def threads_of(request: ScoreRequest) -> list[Thread]:
+            threads, field = _given_threads(request)
+            self._check_size(threads, field)
+            return threads
+
+        return await self._in_thread(lambda gone, *_: masked_job(items, threads_of, lambda: _stop_if(gone)))
 
     def _check_size(self, threads: Sequence[Thread], field: str) -> None:
         self._check_count(sum(len(thread.utterances) for thread in threads), field)
@@ -456,6 +474,8 @@ class Amends:
 
     def _loyalty(self, cases: Sequence[Any], gone: Event, scorer: Scorer) -> LoyaltyResponse:
         results: list[CaseEstimate | Failure] = []
+        if self.settings.mask_personal_data:
+            cases = Masker().json(cases)
         for i, case in enumerate(cases):
             _stop_if(gone)
             results.append(result := self._case(i, case, scorer))
@@ -465,10 +485,7 @@ class Amends:
 
     def _case(self, index: int, case: object, scorer: Scorer) -> CaseEstimate | Failure:
         try:
-            known = LoyaltyCase.model_validate(case)
-            if known.id and self.settings.mask_personal_data:
-                known = known.model_copy(update={"id": Masker().name(known.id)})
-            return estimate(known, scorer.bundle.loyalty)
+            return estimate(LoyaltyCase.model_validate(case), scorer.bundle.loyalty)
         except (InputError, ValidationError) as error:
             return Failure(error=self._problem(error, f"cases.{index}"))
 
@@ -508,6 +525,13 @@ def _traced(work: Callable[[], T]) -> T:
     """Runs work in a span of its own, so that a trace tells the wait for a thread from the work."""
     with trace.get_tracer("amends").start_as_current_span("work"):
         return work()
+
+
+def _given_threads(request: ScoreRequest | Source) -> tuple[list[Thread], str]:
+    """The threads of a request as they were sent, and its field that they came in."""
+    if request.thread is not None:
+        return [thread_from_dict(request.thread)], "thread"
+    return read(request.content or "", format=request.format, name="content", brand=request.brand), "content"
 
 
 def _in_slices(

@@ -70,7 +70,8 @@ def problem_of(error: InputError) -> Problem:
 
 def masked(problem: Problem) -> Problem:
     """The same problem without personal data, where it repeats what was sent."""
-    return Problem.model_validate(Masker().json(problem.model_dump()))
+    masker = Masker()
+    return Problem(**{name: value and masker.text(value) for name, value in problem.model_dump().items()})
 
 
 def describe(value: object) -> str:

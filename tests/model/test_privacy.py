@@ -73,8 +73,21 @@ def test_a_thread_without_personal_data_stays_the_same():
     assert Masker().thread(thread) == thread
 
 
-def test_masks_json():
-    assert Masker().json({"a": ["x@y.example", 1, None], "b": "fine"}) == {"a": ["[email]", 1, None], "b": "fine"}
+def test_masks_json_with_its_names_and_keeps_two_people_apart():
+    given = {"a": ["x@y.example", 1, None], "z@y.example": "X@y.example"}
+    assert Masker().json(given) == {"a": ["[email 1]", 1, None], "[email 2]": "[email 1]"}
+
+
+def test_marks_with_a_key_are_the_same_for_every_masker_with_it_and_no_other():
+    names = ["ann@mail.example", "bob@mail.example", "2025550123", "4111111111111111"]
+    marks = [Masker(key=b"one").name(name) for name in names]
+    assert len(set(marks)) == len(names)
+    masker = Masker(key=b"one")
+    assert [masker.name(name.upper()) for name in reversed(names)] == marks[::-1]
+    assert not set(marks) & {Masker(key=b"two").name(name) for name in names}
+    # No digit, which might look like that of a number.
+    assert [mask(mark).text for mark in marks] == marks
+    assert masker.text("to ann@mail.example") == "to [email]"
 
 
 def test_masking_twice_changes_nothing():

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from model.types import InputError
 from service.app import Amends, served
 from service.log import LOGGER, JsonLines, note
+from service.masking import mask_key
 from tests.fakes import fake_scorer
 
 KEYS = {"AMENDS_API_KEYS": f"crm:read:{hashlib.sha256(b'letmein').hexdigest()}"}
@@ -146,6 +148,77 @@ def test_what_is_kept_is_masked_too(monkeypatch):
     assert kept[0][0]["text"] == "Great, write to [email]."
     assert "[email]" in json.dumps(kept[1])
     assert "mail.example" not in json.dumps(kept)
+
+
+def results_of(client: TestClient, items: list) -> list[dict]:
+    """The results of a job, once it is done."""
+    job = client.post("/v1/jobs", json={"items": items}).json()
+    while client.get(f"/v1/jobs/{job['id']}").json()["state"] != "done":
+        time.sleep(0.02)
+    return client.get(f"/v1/jobs/{job['id']}/results").json()["results"]
+
+
+def names_in(report: dict) -> list[str]:
+    return [case["author"] for case in report["cases"]]
+
+
+def test_two_people_stay_two_in_a_request_and_in_a_job(monkeypatch):
+    def thread(*people: str) -> dict:
+        said = [
+            {"id": f"{one}@x.example", "author": f"{one}@x.example", "text": f"great, wrote {one}"} for one in people
+        ]
+        return {"utterances": said}
+
+    lines = "\n".join(json.dumps(thread(one)) for one in ("joe", "ann"))
+    rows = "\n".join(json.dumps({"id": 2025550123 + i, "text": "great", "author": f"{i}@x.example"}) for i in range(2))
+    with client_of(monkeypatch, AMENDS_MASK_PERSONAL_DATA="true") as client:
+        asked = [{"thread": thread("joe", "ann")}, {"content": lines}, {"content": rows, "format": "jsonl"}]
+        (one,), (joe, ann), (first, second) = (client.post("/v1/score", json=body).json()["reports"] for body in asked)
+        found = results_of(client, [*asked, {"thread": {"utterances": []}, "ann@x.example": 1}])
+        cases = [{"id": f"{name}@x.example", "severity": 1} for name in ("joe", "ann")]
+        loyalty = client.post("/v1/loyalty", json={"cases": cases}).json()["results"]
+    assert names_in(one) == names_in(found[0]["reports"][0]) == ["[email 1]", "[email 2]"]
+    assert [u["id"] for u in found[0]["reports"][0]["utterances"]] == ["[email 1]", "[email 2]"]
+    assert len({*names_in(joe), *names_in(ann)}) == len({*names_in(first), *names_in(second)}) == 2
+    assert len({name for result in found[:2] for report in result["reports"] for name in names_in(report)}) == 2
+    assert len({name for report in found[2]["reports"] for name in names_in(report)}) == 2
+    assert [report["thread"]["id"] for report in found[2]["reports"]] == ["2025550123", "2025550124"]
+    assert found[3]["error"]["field"] == "[email 2]"
+    assert [case["id"] for case in loyalty] == ["[email 1]", "[email 2]"]
+    assert "x.example" not in json.dumps([one, joe, ann, first, second, found, loyalty])
+
+
+def test_ids_of_feedback_join_across_requests_and_tell_nobody_apart_from_another(monkeypatch, tmp_path):
+    people = ["joe@x.example", "ann@x.example", "2025550123", "4111111111111111"]
+
+    def outcome(person: str) -> dict:
+        return {"kind": "outcome", "case_id": person, "author": person, "client_id": person, "outcome": "left",
+                "observed_at": "2026-01-31", "predicted": {person: {"author": person}}}  # fmt: skip
+
+    def keep(*given: str) -> tuple[list[dict], list[dict]]:
+        with client_of(monkeypatch, AMENDS_MASK_PERSONAL_DATA="true", AMENDS_STATE=str(tmp_path)) as client:
+            answer = client.post("/v1/feedback", json={"items": [*map(outcome, given)]}).json()["results"]
+            return answer, client.get("/v1/feedback").json()["items"]
+
+    first, kept = keep(*people)
+    again, later = keep("JOE@x.example", "bob@x.example")
+    assert again[0] == first[0]
+    assert later[:-1] == kept
+    assert len({item["case_id"] for item in later}) == len(people) + 1
+    for item in later:
+        mark = item["case_id"]
+        assert item["author"] == item["client_id"] == mark
+        assert item["predicted"] == {mark: {"author": mark}}
+    assert not [person for person in people if person in json.dumps(later)]
+    assert (tmp_path / "mask.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_key_that_is_none_ends_the_start(monkeypatch, tmp_path):
+    (tmp_path / "mask.key").write_bytes(b"short")
+    with pytest.raises(InputError, match="got 5 bytes, expected 32 random bytes"):
+        mask_key(tmp_path)
+    (tmp_path / "mask.key").unlink()
+    assert mask_key(tmp_path) == mask_key(tmp_path) != mask_key(tmp_path / "other")
 
 
 def test_without_the_setting_nothing_is_masked(monkeypatch):

@@ -85,6 +85,7 @@ class Masker:
             id=self.link(thread.id),
             title=thread.title and self.text(thread.title),
             url=thread.url and self.link(thread.url),
+            brand=thread.brand and self.text(thread.brand),
             warnings=tuple(map(self.text, thread.warnings)),
             utterances=tuple(map(self._utterance, thread.utterances)),
         )
@@ -112,6 +113,7 @@ class Masker:
             parent=one.parent and self.link(one.parent),
             author=author,
             place=one.place and self.link(one.place),
+            flags=tuple(map(self.name, one.flags)),
         )
 
     def _mark(self, kind: str, value: str) -> str:

@@ -65,7 +65,7 @@ from service.settings import Settings
 from service.together import Call, Together
 from service.uploads import threads_of_file
 from service.views import caller_of
-from service.what_if_http import advise_answer, thread_of_text, what_if_answer
+from service.what_if_http import Asked, advise_answer, masked_request, thread_of_text, what_if_answer
 from service.what_if_schemas import AdviseRequest, AdviseResponse, Source, WhatIfRequest, WhatIfResponse
 
 # Texts between two looks at whether the caller still waits.
@@ -272,7 +272,7 @@ class Amends:
         of the direction. An association among comparable posts, not what the change would cause.
         """
         return await self._in_thread(
-            lambda gone, scorer: what_if_answer(scorer, request, self._source(request), lambda: _stop_if(gone))
+            lambda gone, scorer: what_if_answer(scorer, *self._asked(request), lambda: _stop_if(gone))
         )
 
     @bentoml.api(route="/v1/advise")  # type: ignore[untyped-decorator]
@@ -282,7 +282,7 @@ class Amends:
         Gives the feasible actions with the largest differences, each with its what-if and the author's own words.
         """
         return await self._in_thread(
-            lambda gone, scorer: advise_answer(scorer, request, self._source(request), lambda: _stop_if(gone))
+            lambda gone, scorer: advise_answer(scorer, *self._asked(request), lambda: _stop_if(gone))
         )
 
     @bentoml.api(route="/v1/loyalty")  # type: ignore[untyped-decorator]
@@ -384,22 +384,18 @@ class Amends:
     def _score(self, request: ScoreRequest, gone: Event, scorer: Scorer) -> ScoreResponse:
         reports: list[dict[str, Any]] = []
         moment = moment_of(request.as_of) if request.as_of is not None else None
-        for given in self._threads_of(request):
+        for given in self._taken_in(*_given_threads(request)):
             thread = as_of(given, moment) if moment else given
             _stop_if(gone)
             reports.append(self._report(thread, scorer))
         note(failed=sum("error" in report for report in reports))
         return ScoreResponse(reports=reports)
 
-    def _source(self, request: Source) -> list[Thread]:
-        if request.cases is not None:
-            return []
-        if request.text is None:
-            return self._threads_of(request)
-        return self._taken_in([thread_of_text(request.text, request.brand)], "text")
-
-    def _threads_of(self, request: ScoreRequest | Source) -> list[Thread]:
-        return self._taken_in(*_given_threads(request))
+    def _asked(self, request: Asked) -> tuple[Asked, list[Thread]]:
+        """A request about conduct and its threads, both masked where the settings say so."""
+        masker = Masker()
+        threads = self._taken_in(*_given_threads(request), masker) if request.cases is None else []
+        return (masked_request(request, masker) if self.settings.mask_personal_data else request), threads
 
     def _read(self, request: ReadRequest) -> ReadResponse:
         if request.content_base64 is not None:
@@ -409,11 +405,11 @@ class Amends:
         )
         return ReadResponse(threads=[thread_to_dict(thread) for thread in self._taken_in(threads, "content")])
 
-    def _taken_in(self, threads: Sequence[Thread], field: str) -> list[Thread]:
+    def _taken_in(self, threads: Sequence[Thread], field: str, masker: Masker | None = None) -> list[Thread]:
         """Threads that are not too large, masked where the settings say so, and noted."""
         self._check_size(threads, field)
         if self.settings.mask_personal_data:
-            masker = Masker()
+            masker = masker or Masker()
             threads = [masker.thread(thread) for thread in threads]
         note(threads=len(threads), utterances=sum(len(thread.utterances) for thread in threads))
         if self.settings.log_texts:
@@ -531,6 +527,8 @@ def _given_threads(request: ScoreRequest | Source) -> tuple[list[Thread], str]:
     """The threads of a request as they were sent, and its field that they came in."""
     if request.thread is not None:
         return [thread_from_dict(request.thread)], "thread"
+    if isinstance(request, Source) and request.text is not None:
+        return [thread_of_text(request.text, request.brand)], "text"
     return read(request.content or "", format=request.format, name="content", brand=request.brand), "content"
 
 

@@ -30,7 +30,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from model.privacy import Masker
 from service import tracing
 from service.errors import ApiError, masked, to_api_error
-from service.log import RequestLog
+from service.log import RequestLog, shown_path
 from service.middleware import PROBES, SECURITY_HEADERS, Admission, ApiKeys, BodyLimit, Deadline, SecurityHeaders
 from service.openapi import MODEL_PATH
 from service.rate import Meter, RateLimit
@@ -48,6 +48,10 @@ DOCS_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'se
 WRITES = frozenset({"/v1/feedback", "/v1/jobs", "/v1/retrain"})
 
 
+# In the scope, where the access log sees a masked path.
+ASKED_PATH = "amends.path"
+
+
 class Metrics(RunnerTrafficMetricsMiddleware):
     """BentoML's request metrics, for known paths only: a label per path that someone made up would grow for ever."""
 
@@ -61,6 +65,22 @@ class Metrics(RunnerTrafficMetricsMiddleware):
             await super().__call__(scope, receive, send)
         else:
             await self.app(scope, receive, send)
+
+
+class MaskedAccessLog(AccessLogMiddleware):
+    """BentoML's access log, without personal data in the path."""
+
+    def __init__(self, app: ASGIApp, **options: Any) -> None:
+        async def with_its_path(scope: Scope, receive: Receive, send: Send) -> None:
+            await app({**scope, "path": scope[ASKED_PATH]} if ASKED_PATH in scope else scope, receive, send)
+
+        super().__init__(with_its_path, **options)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if "path" in scope:
+            scope = {**scope, "path": shown_path(scope, masks=True), ASKED_PATH: scope["path"]}
+        await super().__call__(scope, receive, send)
 
 
 class AppFactory(ServiceAppFactory):  # type: ignore[misc]
@@ -92,6 +112,8 @@ class AppFactory(ServiceAppFactory):  # type: ignore[misc]
         if traces or not BentoMLContainer.tracing.exporter_type.get():
             unwanted.append(OpenTelemetryMiddleware)
         kept = [self._bounded(m) for m in super().middlewares if m.cls not in unwanted]
+        if settings.mask_personal_data:
+            kept = [_masking(m) for m in kept]
         ours = [
             *(_spans() if traces else []),
             *_request_log(settings),
@@ -160,6 +182,12 @@ class AppFactory(ServiceAppFactory):  # type: ignore[misc]
         return JSONResponse(self.service.openapi_spec)
 
 
+def _masking(middleware: Middleware) -> Middleware:
+    if cast("object", middleware.cls) is not AccessLogMiddleware:
+        return middleware
+    return Middleware(MaskedAccessLog, **middleware.kwargs)  # type: ignore[arg-type]
+
+
 def _browser_access(settings: Settings) -> list[Middleware]:
     if not settings.origins:
         return []
@@ -175,7 +203,8 @@ def _spans() -> list[Middleware]:
 
 
 def _request_log(settings: Settings) -> list[Middleware]:
-    return [Middleware(RequestLog, quiet=PROBES)] if settings.log_format == "json" else []
+    masks = settings.mask_personal_data
+    return [Middleware(RequestLog, quiet=PROBES, masks=masks)] if settings.log_format == "json" else []
 
 
 def _key_check(settings: Settings) -> list[Middleware]:
@@ -227,7 +256,8 @@ async def _error_response(request: Request, error: Exception) -> Response:
     masks = request.app.state.masks
     if known.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         trace = "".join(traceback.format_exception(error))
-        logger.error("%s %s failed\n%s", request.method, request.url.path, Masker().text(trace) if masks else trace)
+        path = shown_path(request.scope, masks=masks)
+        logger.error("%s %s failed\n%s", request.method, path, Masker().text(trace) if masks else trace)
     if masks:
         known = ApiError(known.status, masked(known.problem), headers=known.headers)
     response = known.response()

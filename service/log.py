@@ -13,6 +13,8 @@ from typing import Any, Final
 from opentelemetry import trace
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from model.privacy import Masker
+
 LOGGER: Final = "bentoml.amends.access"
 # The handler by which BentoML writes the server's log.
 HANDLER: Final = "tracehandler"
@@ -59,11 +61,15 @@ def write_json() -> None:
 
 
 class RequestLog:
-    """Writes one line for each request, when it is over. quiet: paths that are not worth a line."""
+    """Writes one line for each request, when it is over. quiet: paths that are not worth a line.
 
-    def __init__(self, app: ASGIApp, quiet: frozenset[str]) -> None:
+    masks: whether personal data in the path is masked.
+    """
+
+    def __init__(self, app: ASGIApp, quiet: frozenset[str], masks: bool) -> None:
         self.app = app
         self.quiet = quiet
+        self.masks = masks
         self.logger = logging.getLogger(LOGGER)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,16 +96,24 @@ class RequestLog:
             raise
         finally:
             _noted.reset(token)
-            self.logger.info("request", extra={"request": _line(scope, status, time.perf_counter() - start, noted)})
+            path = shown_path(scope, masks=self.masks)
+            facts = _line(scope["method"], path, status, time.perf_counter() - start, noted)
+            self.logger.info("request", extra={"request": facts})
 
 
-def _line(scope: Scope, status: int | None, seconds: float, noted: dict[str, Any]) -> dict[str, Any]:
+def shown_path(scope: Scope, *, masks: bool) -> str:
+    """The path of a request as the log may show it: without personal data where that is masked."""
+    path: str = scope["path"]
+    return Masker().text(path) if masks else path
+
+
+def _line(method: str, path: str, status: int | None, seconds: float, noted: dict[str, Any]) -> dict[str, Any]:
     """The facts of one request; the status is None where the caller went away before there was an answer."""
     texts = {"texts": noted.pop("said")} if "said" in noted else {}
     key, bundle = noted.pop("key", None), noted.pop("bundle", None)
     return {
-        "method": scope["method"],
-        "path": scope["path"],
+        "method": method,
+        "path": path,
         "status": status,
         "milliseconds": round(seconds * 1000, 2),
         "key": key,

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from model.advise import advise_case, by_priority
 from model.codebook import ABSENT_VALUES, CUE_VALUES
 from model.loyalty import LoyaltyHead
+from model.privacy import Masker
 from model.scorer import Scorer
 from model.types import Advice, Case, CaseFeatures, Cue, InputError, Report, Thread, Utterance
 from model.what_if import REPORTED, check_changes, what_if
@@ -39,6 +40,7 @@ SHOWN = 80
 
 Check = Callable[[], None]
 T = TypeVar("T")
+Asked = TypeVar("Asked", WhatIfRequest, AdviseRequest)
 
 
 def what_if_answer(scorer: Scorer, request: WhatIfRequest, threads: Sequence[Thread], check: Check) -> WhatIfResponse:
@@ -106,6 +108,16 @@ def advise_answer(scorer: Scorer, request: AdviseRequest, threads: Sequence[Thre
 
     cases = [_case(i, case, case_answer) for i, case in enumerate(request.cases or ())]
     return AdviseResponse(threads=found, cases=cases, claim=CLAIM, bundle=BundleRef(**asdict(scorer.info)))
+
+
+def masked_request(request: Asked, masker: Masker) -> Asked:
+    """What an answer or an error may repeat of a request, without personal data. Its threads are masked on their own.
+
+    masker: that of the threads, so that the author who is asked for is still found.
+    """
+    names = {"author", "set", "cases"} & request.model_fields_set
+    masked: Asked = request.model_copy(update={name: masker.json(getattr(request, name)) for name in names})
+    return masked
 
 
 def thread_of_text(text: str, brand: str | None) -> Thread:

@@ -213,6 +213,43 @@ def test_ids_of_feedback_join_across_requests_and_tell_nobody_apart_from_another
     assert (tmp_path / "mask.key").stat().st_mode & 0o777 == 0o600
 
 
+def test_what_if_and_advise_repeat_nothing_personal(monkeypatch):
+    joe, phone = "joe@x.example", "415-555-0132"
+    said = [{"text": "They ignored me, awful. Never again.", "author": one} for one in (joe, "ann@x.example")]
+    cases = [{"id": joe, "severity": 1, "cues": {"contact": "none"}}, {"severity": 1, "cues": {joe: phone}},
+             {"severity": 1, joe: phone}, {"probabilities": {joe: 1}, "severity": 1}]  # fmt: skip
+    bodies = [
+        ("what-if", {"cases": cases, "set": [{"apology": "given"}, {joe: phone}, {"apology": phone}]}),
+        ("what-if", {"thread": {"utterances": said}, "author": joe, "set": {"apology": "given"}}),
+        ("what-if", {"thread": {"utterances": said}, "author": phone, "set": {"apology": "given"}}),
+        ("advise", {"cases": cases}),
+    ]
+    with client_of(monkeypatch, AMENDS_MASK_PERSONAL_DATA="true") as client:
+        answers = [client.post(f"/v1/{path}", json=body).json() for path, body in bodies]
+    assert answers[0]["cases"][0]["id"] == "[email 1]"
+    assert [customer["author"] for customer in answers[1]["threads"][0]["customers"]] == ["[email 1]"]
+    assert answers[2]["error"]["code"] == "no_such_author"
+    assert not [said for said in ("x.example", "0132") if said in json.dumps(answers)]
+
+
+@pytest.mark.parametrize("form", ["plain", "json"])
+def test_flags_brand_and_the_path_in_the_log_are_masked(monkeypatch, caplog, form):
+    thread = {"brand": "joe@x.example", "utterances": [{"text": "great", "flags": ["by joe@x.example", "edited"]}]}
+    for name in ("bentoml.access", LOGGER):
+        caplog.set_level(logging.INFO, name)
+        monkeypatch.setattr(logging.getLogger(name), "handlers", [caplog.handler])
+        monkeypatch.setattr(logging.getLogger(name), "propagate", False)
+    with client_of(monkeypatch, AMENDS_MASK_PERSONAL_DATA="true", AMENDS_LOG_FORMAT=form) as client:
+        (report,) = client.post("/v1/score", json={"thread": thread}).json()["reports"]
+        assert client.get("/v1/jobs/joe@x.example").json()["error"]["code"] == "no_such_job"
+        assert client.get("/v1/jobs/joe@x.example/no").status_code == 404
+    assert report["utterances"][0]["flags"] == ["by [email 1]", "edited"]
+    assert report["thread"]["brand"] == "[email]"
+    written = [JsonLines().format(record) for record in caplog.records if record.name in ("bentoml.access", LOGGER)]
+    assert [line for line in written if "/v1/jobs/[email]" in line]
+    assert "x.example" not in "".join(written)
+
+
 def test_a_key_that_is_none_ends_the_start(monkeypatch, tmp_path):
     (tmp_path / "mask.key").write_bytes(b"short")
     with pytest.raises(InputError, match="got 5 bytes, expected 32 random bytes"):

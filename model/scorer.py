@@ -4,10 +4,12 @@ Where the 8-bit encoder leaves a text's label a close call, the float encoder re
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -110,6 +112,15 @@ class Scorer:
         """Version and digest of the bundle that answers."""
         return self._bundle.info
 
+    def with_encoders(self, change: Callable[[Encoder], Encoder]) -> Self:
+        """The same scorer over other encoders; `change` makes each of them from the one that there is."""
+        exact = self._bundle.exact
+        other = copy(self)
+        other._bundle = replace(
+            self._bundle, encoder=change(self._bundle.encoder), exact=change(exact) if exact is not None else None
+        )
+        return other
+
     def open_exact(self) -> None:
         """Opens the float encoder now, which is otherwise opened at the first close call."""
         if self._bundle.exact is not None:
@@ -158,8 +169,8 @@ class Scorer:
         if wordless is not None:
             raise InputError("a target holds no words", code="bad_target", field="targets", got=repr(wordless))
         results: list[Sentiment | None] = []
-        for start in range(0, len(texts), CHUNK):
-            raw, named = texts[start : start + CHUNK], targets[start : start + CHUNK]
+        for raw in chunks(texts, CHUNK):
+            named = targets[len(results) : len(results) + len(raw)]
             tokenized = tokenize(raw, tokenizer, self._bundle.max_tokens)
             full = [i for i, t in enumerate(tokenized) if len(t.ids) and self.has_words(raw[i])]
             names = tokenizer.encode_batch([named[i] for i in full], add_special_tokens=False)

@@ -14,17 +14,17 @@ from typing import Any, TypeVar
 
 import bentoml
 import numpy as np
+from numpy.typing import NDArray
 from opentelemetry import trace
 from pydantic import ValidationError
 
 from model.bundle import RELEASED
 from model.drift import DriftWatch, Reference, load_reference
-from model.encoder import Encoder
 from model.moment import as_of, moment_of
 from model.privacy import KINDS, Masker
 from model.read import load_extractors, read, thread_from_dict
 from model.reading.json import thread_to_dict
-from model.scorer import Scorer, has_words
+from model.scorer import CHUNK, Scorer, chunks, has_words
 from model.types import InputError, Sentiment, Thread
 from service import tracing
 from service.about import about
@@ -68,7 +68,7 @@ from service.views import caller_of
 from service.what_if_http import Asked, advise_answer, masked_request, thread_of_text, what_if_answer
 from service.what_if_schemas import AdviseRequest, AdviseResponse, Source, WhatIfRequest, WhatIfResponse
 
-# Texts between two looks at whether the caller still waits.
+# Texts between two looks at whether the caller still waits; fewer where they are long. The encoder looks more often.
 SLICE = 64
 # Of a worker; SQLite lets one write at a time anyway.
 STORE_THREADS = 2
@@ -197,7 +197,7 @@ class Amends:
 
         Gives the threads as `/v1/score` takes them, with warnings about what could not be read.
         """
-        return await self._in_thread(lambda *_: self._read(request))
+        return await self._in_thread(lambda gone, *_: self._read(request, gone))
 
     @bentoml.api(route="/v1/review")  # type: ignore[untyped-decorator]
     async def review(self, request: ReviewRequest, /) -> ReviewResponse:
@@ -311,16 +311,19 @@ class Amends:
         The scorer is that of this moment: a request that is in hand while the champion changes ends as it began.
 
         A thread can't be killed: work that was given up keeps its thread until it next looks at `gone`, so that
-        there are never more threads at work than were set.
+        there are never more threads at work than were set. The scorer that the work gets looks before each batch of
+        its encoders.
         """
         gone, scorer = Event(), self.scorer
+        looking = scorer.with_encoders(lambda encoder: GivesWay(encoder, lambda: _stop_if(gone)))
         note(bundle=scorer.info.version)
         # The thread sees the same context, so that it can add to the log line of the request.
         context = copy_context()
 
         def on_a_core() -> T:
             with self._cores.taken():
-                return _traced(lambda: work(gone, scorer))
+                _stop_if(gone)
+                return _traced(lambda: work(gone, looking))
 
         with self._cores.wanted():
             try:
@@ -370,14 +373,8 @@ class Amends:
         return JobRunner(self.store, self._job_item, self.metrics, **times, feedback_days=settings.feedback_days)
 
     def _job_item(self, item: str, gone: Event) -> dict[str, Any]:
-        # The same bundle, but its encoders let requests go first.
-        bundle = self.scorer.bundle
-
-        def yielding(encoder: Encoder) -> Encoder:
-            return GivesWay(encoder, lambda: self._cores.give_way(gone))
-
-        exact = yielding(bundle.exact) if bundle.exact is not None else None
-        scorer = Scorer(replace(bundle, encoder=yielding(bundle.encoder), exact=exact))
+        # Its encoders let requests go first.
+        scorer = self.scorer.with_encoders(lambda encoder: GivesWay(encoder, lambda: self._cores.give_way(gone)))
         with self._cores.spare(gone):
             return {"reports": self._score(ScoreRequest.model_validate_json(item), gone, scorer).reports}
 
@@ -387,7 +384,7 @@ class Amends:
         for given in self._taken_in(*_given_threads(request)):
             thread = as_of(given, moment) if moment else given
             _stop_if(gone)
-            reports.append(self._report(thread, scorer))
+            reports.append(self._report(thread, gone, scorer))
         note(failed=sum("error" in report for report in reports))
         return ScoreResponse(reports=reports)
 
@@ -397,9 +394,9 @@ class Amends:
         threads = self._taken_in(*_given_threads(request), masker) if request.cases is None else []
         return (masked_request(request, masker) if self.settings.mask_personal_data else request), threads
 
-    def _read(self, request: ReadRequest) -> ReadResponse:
+    def _read(self, request: ReadRequest, gone: Event) -> ReadResponse:
         if request.content_base64 is not None:
-            return ReadResponse(threads=[thread_to_dict(thread) for thread in self._file(request)])
+            return ReadResponse(threads=[thread_to_dict(thread) for thread in self._file(request, gone)])
         threads = read(
             request.content or "", format=request.format, name=request.name or "content", brand=request.brand
         )
@@ -416,12 +413,13 @@ class Amends:
             note(said=[one.text for thread in threads for one in thread.utterances])
         return list(threads)
 
-    def _file(self, request: ReadRequest) -> list[Thread]:
+    def _file(self, request: ReadRequest, gone: Event) -> list[Thread]:
         """Counts as it reads: a small packed file may hold very much."""
         content, name = request.content_base64 or "", request.name
         threads: list[Thread] = []
         count = 0
         for thread in threads_of_file(content, name, format=request.format, brand=request.brand):
+            _stop_if(gone)
             threads.append(thread)
             count += len(thread.utterances)
             self._check_count(count, "content_base64")
@@ -453,20 +451,24 @@ class Amends:
                 expected=f"at most {self.settings.max_utterances}",
             )
 
-    def _report(self, thread: Thread, scorer: Scorer) -> dict[str, Any]:
+    def _report(self, thread: Thread, gone: Event, scorer: Scorer) -> dict[str, Any]:
         try:
             report = scorer.score(thread)
         except InputError as error:
             return Failure(error=self._problem(error)).model_dump()
         self.metrics.report(report)
         scored = [(one.utterance.text, one.sentiment) for one in report.utterances if one.sentiment]
-        self._watch(scorer, [text for text, _ in scored], [sentiment.label for _, sentiment in scored])
+        self._watch(scorer, [text for text, _ in scored], [sentiment.label for _, sentiment in scored], gone)
         return report.to_dict()
 
-    def _watch(self, scorer: Scorer, texts: list[str], labels: list[str]) -> None:
+    def _watch(self, scorer: Scorer, texts: list[str], labels: list[str], gone: Event) -> None:
         # A second look at the tokens costs a hundredth of what scoring does.
-        encodings = scorer.bundle.tokenizer.encode_batch(texts, add_special_tokens=False)
-        self.metrics.drift([np.asarray(encoding.ids, dtype=np.int64) for encoding in encodings], labels)
+        ids: list[NDArray[np.int64]] = []
+        for part in chunks(texts, CHUNK):
+            _stop_if(gone)
+            encodings = scorer.bundle.tokenizer.encode_batch(part, add_special_tokens=False)
+            ids += [np.asarray(encoding.ids, dtype=np.int64) for encoding in encodings]
+        self.metrics.drift(ids, labels)
 
     def _loyalty(self, cases: Sequence[Any], gone: Event, scorer: Scorer) -> LoyaltyResponse:
         results: list[CaseEstimate | Failure] = []
@@ -497,7 +499,7 @@ class Amends:
         results = [_unscorable(i, *pair) for i, pair in enumerate(zip(texts, targets, strict=True))]
         masker = Masker() if self.settings.mask_personal_data else None
         if masker:
-            texts = [text if results[i] else masker.text(text) for i, text in enumerate(texts)]
+            texts = [text if results[i] else _masked(text, masker, gone) for i, text in enumerate(texts)]
         good = [i for i, result in enumerate(results) if result is None]
         if call is not None:
             scored = self._together.result(call)
@@ -506,7 +508,7 @@ class Amends:
         items = dict(zip(good, scored, strict=True))
         self.metrics.texts(s.label if (s := items.get(i)) else None for i in range(len(texts)))
         known = [(texts[i], sentiment.label) for i, sentiment in items.items() if sentiment]
-        self._watch(scorer, [text for text, _ in known], [label for _, label in known])
+        self._watch(scorer, [text for text, _ in known], [label for _, label in known], gone)
         note(texts=len(texts), failed=len(texts) - sum(s is not None for s in scored))
         if self.settings.log_texts:
             note(said=[text for i, text in enumerate(texts) if not results[i]])
@@ -536,10 +538,15 @@ def _in_slices(
     scorer: Scorer, texts: Sequence[str], targets: Sequence[str | None], gone: Event
 ) -> Sequence[Sentiment | None]:
     found: list[Sentiment | None] = []
-    for start in range(0, len(texts), SLICE):
+    for part in chunks(texts, SLICE):
         _stop_if(gone)
-        found += scorer.sentiment(texts[start : start + SLICE], targets[start : start + SLICE])
+        found += scorer.sentiment(part, targets[len(found) : len(found) + len(part)])
     return found
+
+
+def _masked(text: str, masker: Masker, gone: Event) -> str:
+    _stop_if(gone)
+    return masker.text(text)
 
 
 def _stop_if(gone: Event) -> None:

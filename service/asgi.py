@@ -31,7 +31,16 @@ from model.privacy import Masker
 from service import tracing
 from service.errors import ApiError, masked, to_api_error
 from service.log import RequestLog, shown_path
-from service.middleware import PROBES, SECURITY_HEADERS, Admission, ApiKeys, BodyLimit, Deadline, SecurityHeaders
+from service.middleware import (
+    PROBES,
+    SECURITY_HEADERS,
+    Admission,
+    ApiKeys,
+    BodyLimit,
+    Deadline,
+    Disconnect,
+    SecurityHeaders,
+)
 from service.openapi import MODEL_PATH
 from service.rate import Meter, RateLimit
 from service.schemas import Problem
@@ -123,6 +132,7 @@ class AppFactory(ServiceAppFactory):  # type: ignore[misc]
             *_rate_limits(settings),
             Middleware(Admission, max_requests=settings.max_requests),
             Middleware(Deadline, seconds=settings.timeout_seconds),
+            Middleware(Disconnect),
             Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
         ]
         # BentoML's context has to stay the innermost.

@@ -184,6 +184,55 @@ class Deadline:
         return ApiError(HTTPStatus.GATEWAY_TIMEOUT, problem, headers={"Connection": "close"})
 
 
+class Disconnect:
+    """Cancels a request whose caller goes away before there is an answer. Nothing is sent; the log shows no status."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        task = asyncio.current_task()
+        if scope["type"] != "http" or task is None:
+            await self.app(scope, receive, send)
+            return
+        gone = started = cancelled = False
+        watcher: asyncio.Task[None] | None = None
+
+        async def watch() -> None:
+            nonlocal gone, cancelled
+            # After the body comes nothing but this.
+            message = await receive()
+            if message["type"] == "http.disconnect" and not started:
+                gone = cancelled = True
+                task.cancel()
+
+        async def watched_receive() -> Message:
+            nonlocal gone, watcher
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                gone = not started
+            elif not message.get("more_body", False) and watcher is None:
+                watcher = asyncio.create_task(watch())
+            return message
+
+        async def watched_send(message: Message) -> None:
+            nonlocal started
+            if not gone:
+                started = True
+                await send(message)
+
+        try:
+            await self.app(scope, watched_receive, watched_send)
+        except asyncio.CancelledError:
+            # Somebody else may have cancelled it at the same moment, such as the time limit.
+            if not cancelled or task.uncancel() > 0:
+                raise
+        finally:
+            if watcher is not None:
+                watcher.cancel()
+
+
 class BodyLimit:
     """Raises ApiError 413 from receive() as soon as a body is over max_bytes, whatever its headers claim."""
 

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from model.review import Readings, doubtful, error_reason, margins, read_texts, teaching, teaching_reason
-from model.scorer import Scorer
+from model.scorer import Scorer, chunks
 from model.types import InputError, Sentiment
 from service.errors import describe
 from service.schemas import MAX_TEXT_CHARACTERS, MAX_TEXTS, Body, BundleRef, Failure, Probability, Problem
@@ -125,9 +125,11 @@ def ranked(
 
 def _read(scorer: Scorer, texts: Sequence[GivenText], go_on: Callable[[], None]) -> Readings:
     parts = []
-    for start in range(0, len(texts), SLICE):
+    start = 0
+    for part in chunks([one.text for one in texts], SLICE):
         go_on()
-        some = texts[start : start + SLICE]
+        some = texts[start : start + len(part)]
+        start += len(part)
         parts.append(read_texts(scorer, [one.text for one in some], [one.target for one in some]))
     if not parts:
         return read_texts(scorer, [])

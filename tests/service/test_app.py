@@ -1,4 +1,6 @@
+import asyncio
 import json
+import logging
 import re
 import subprocess
 import sys
@@ -21,9 +23,10 @@ from model.types import BundleInfo, InputError, Report, Thread
 from service.about import about
 from service.app import SLICE, Amends, served
 from service.errors import to_api_error
+from service.log import LOGGER
 from service.metrics import ScoringMetrics
 from service.settings import Settings, cores, variable
-from tests.fakes import fake_bundle, fake_scorer
+from tests.fakes import FakeEncoder, fake_bundle, fake_scorer
 
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs/http.md").read_text("utf-8")
@@ -42,10 +45,11 @@ class OddScorer(Scorer):
         super().__init__(fake_bundle())
         self.waiting = threading.Event()
         self.go_on = threading.Event()
-        self.calls = 0
+        # A list, which copies of a scorer have in common.
+        self.calls: list[int] = []
 
     def sentiment(self, texts, targets=None):
-        self.calls += 1
+        self.calls.append(len(texts))
         if "wait" in texts:
             self.waiting.set()
             assert self.go_on.wait(10)
@@ -538,10 +542,77 @@ def test_timeout_is_504_and_ends_the_work(monkeypatch):
         scorer.go_on.set()
         assert client.post("/v1/sentiment", json={"texts": ["great"]}).status_code == 200
     # One slice before the time was up, none after it, and the second request.
-    assert scorer.calls == 2
+    assert len(scorer.calls) == 2
 
 
-OURS = ["SecurityHeaders", "Admission", "Deadline", "BodyLimit", "ContextMiddleware"]
+def test_long_texts_come_in_smaller_slices():
+    scorer = OddScorer()
+    with client_of(scorer) as client:
+        results = client.post("/v1/sentiment", json={"texts": ["great " * 10_000] * 3}).json()["results"]
+    assert [r["label"] for r in results] == ["positive"] * 3
+    assert scorer.calls == [1, 1, 1]
+
+
+class GoneEncoder(FakeEncoder):
+    """Calls `leave` at its first batch and waits until that has been noticed. batches: so many were there."""
+
+    def __init__(self, leave) -> None:
+        self.leave = leave
+        self.batches = 0
+        self.noticed = threading.Event()
+
+    def encode(self, windows):
+        self.batches += 1
+        if self.batches == 1:
+            self.leave()
+            assert self.noticed.wait(10)
+        return super().encode(windows)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/sentiment", {"texts": ["great " * 15_000] * 2}),
+        ("/v1/score", {"thread": {"utterances": [{"text": "great refund " * 500 + str(i)} for i in range(20)]}}),
+    ],
+)
+def test_a_caller_who_goes_away_ends_the_work(monkeypatch, path, body):
+    monkeypatch.setenv("AMENDS_THREADS", "1")
+    monkeypatch.setenv("AMENDS_LOG_FORMAT", "json")
+    logged: list[dict] = []
+    monkeypatch.setattr(logging.getLogger(LOGGER), "info", lambda _, extra: logged.append(extra["request"]))
+    sent: list[dict] = []
+
+    async def request(app: Starlette, encoder: GoneEncoder) -> None:
+        loop, left = asyncio.get_running_loop(), asyncio.Event()
+        encoder.leave = lambda: loop.call_soon_threadsafe(left.set)
+        messages = iter([{"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}])
+
+        async def receive() -> dict:
+            if (message := next(messages, None)) is not None:
+                return message
+            await left.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: dict) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "scheme": "http",
+                 "headers": [(b"content-type", b"application/json")], "http_version": "1.1"}  # fmt: skip
+        await app(scope, receive, send)
+        encoder.noticed.set()
+
+    encoder = GoneEncoder(lambda: None)
+    with client_of(Scorer(fake_bundle(encoder))) as client:
+        asyncio.run(asyncio.wait_for(request(client.app, encoder), 20))
+        # It waits for the only thread, until the work before has given up.
+        assert client.post("/v1/sentiment", json={"texts": ["great"]}).status_code == 200
+    assert sent == []
+    assert [line["status"] for line in logged] == [None, 200]
+    assert encoder.batches == 2
+
+
+OURS = ["SecurityHeaders", "Admission", "Deadline", "Disconnect", "BodyLimit", "ContextMiddleware"]
 
 
 @pytest.mark.parametrize(

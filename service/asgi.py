@@ -25,9 +25,10 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Match, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from model.privacy import Masker
+from model.reading.bytes import whole_pairs
 from service import tracing
 from service.errors import ApiError, masked, to_api_error
 from service.log import RequestLog, shown_path
@@ -148,6 +149,7 @@ class AppFactory(ServiceAppFactory):  # type: ignore[misc]
         """One call of an API method; whatever goes wrong becomes an error response here."""
         try:
             _require_json(request)
+            request = await _with_whole_pairs(request)
             return await self._answer(name, request)
         except Exception as error:
             return await _error_response(request, error)
@@ -229,6 +231,19 @@ def _rate_limits(settings: Settings) -> list[Middleware]:
     # In the home of BentoML, which all workers of a server have in common.
     meter = Meter(Path(BentoMLContainer.bentoml_home.get()) / "amends" / "rates")
     return [Middleware(RateLimit, meter=meter, rate=settings.rate)]
+
+
+async def _with_whole_pairs(request: Request) -> Request:
+    """The request without halves of surrogate pairs in its body: JSON may have them, pydantic refuses them."""
+    body = await request.body()
+    whole = whole_pairs(body)
+    if whole == body:
+        return request
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": whole, "more_body": False}
+
+    return Request(request.scope, receive)
 
 
 def _require_json(request: Request) -> None:

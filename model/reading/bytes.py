@@ -10,6 +10,11 @@ from charset_normalizer import from_bytes
 from model.types import InputError
 
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+# Every escape of JSON as a whole, so that a backslash that is itself escaped begins none; `half` is no pair.
+_ESCAPE: Final = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
 
 MAX_BYTES: Final = 20_000_000
 """The largest page or text scrape that is read, in bytes."""
@@ -137,9 +142,12 @@ def _reads_as(content: bytes, encoding: str) -> bool:
 
 
 def load_json(content: bytes) -> Any:
-    """JSON in UTF-8; halves of surrogate pairs, which nothing but JSON can write, become U+FFFD. Raises ValueError."""
-    value = json.loads(content.decode("utf-8"))
-    if _SURROGATE.search(content):
-        text = json.dumps(value, ensure_ascii=False).encode("utf-16-le", "surrogatepass")
-        value = json.loads(text.decode("utf-16-le", "replace"))
-    return value
+    """JSON in UTF-8; halves of surrogate pairs become U+FFFD. Raises ValueError."""
+    return json.loads(whole_pairs(content).decode("utf-8"))
+
+
+def whole_pairs(content: bytes) -> bytes:
+    """JSON in which halves of surrogate pairs, which nothing but JSON can write, are U+FFFD; all else as it was."""
+    if not _SURROGATE.search(content):
+        return content
+    return _ESCAPE.sub(lambda found: rb"\ufffd" if found["half"] else found[0], content)

@@ -419,6 +419,25 @@ def test_sentiment_across_slices_is_the_same_as_one_by_one(client):
     assert [r["label"] for r in results] == [s.label for s in fake_scorer().sentiment(texts)]
 
 
+def test_half_a_surrogate_pair_spoils_nothing(client):
+    """A text that was cut in the middle of an emoji; a whole emoji and an escaped backslash stay what they are."""
+    cut = rb"great \udc00\ud83d\ude00\\ud800\uD83D"
+    thread = b'{"thread": {"id": "' + cut + b'", "utterances": [{"text": "' + cut + b'"}]}}'
+    bodies = {
+        "/v1/sentiment": b'{"texts": ["' + cut + b'", "awful"]}',
+        "/v1/score": thread,
+        "/v1/feedback": b'{"items": [{"kind": "sentiment", "label": "positive", "text": "' + cut + b'"}]}',
+        "/v1/jobs": b'{"items": [' + thread + b"]}",
+    }
+    answers = {path: client.post(path, content=body, headers=JSON) for path, body in bodies.items()}
+    assert [answer.status_code for answer in answers.values()] == [200, 200, 200, 202]
+    assert [r["label"] for r in answers["/v1/sentiment"].json()["results"]] == ["positive", "negative"]
+    read = "great \ufffd\U0001f600\\ud800\ufffd"
+    assert answers["/v1/score"].json()["reports"][0]["thread"]["id"] == read
+    (kept,) = answers["/v1/feedback"].json()["results"]
+    assert client.get(f"/v1/feedback?after={kept['id'] - 1}").json()["items"][0]["text"] == read
+
+
 def test_no_texts_give_no_results(client):
     assert client.post("/v1/sentiment", json={"texts": []}).json()["results"] == []
 
@@ -429,7 +448,7 @@ def test_at_most_a_thousand_texts(client):
     assert (error["code"], error["field"], error["got"]) == ("too_long", "texts", "a list of 1001")
 
 
-@pytest.mark.parametrize("body", [b"{", b"\xff\xfe", b'{"texts": ["\\ud800"]}', b"[" * 100_000])
+@pytest.mark.parametrize("body", [b"{", b"\xff\xfe", b'{"texts": ["\\ud80"]}', b"[" * 100_000])
 def test_invalid_json_is_400(client, body):
     assert error_of(client.post("/v1/sentiment", content=body, headers=JSON), 400)["code"] == "invalid_json"
 

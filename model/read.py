@@ -188,7 +188,7 @@ def _export(
             check_text(head, name)
         # The index of a Parquet file stands at its end.
         file.seek(0)
-        return read_rows(parquet_rows(file, table, notes), table, notes)
+        return read_rows(parquet_rows(file, table, limits, notes), table, notes)
     if kind == "warc":
         return read_warc(stream, name, brand, notes)
     check_text(head, name)

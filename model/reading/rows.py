@@ -1,13 +1,14 @@
 """Reads tables of texts and JSON of every shape as streams: a row or a line is in memory at a time."""
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from model.reading.bytes import load_json
@@ -15,7 +16,7 @@ from model.reading.delimited import Delimited
 from model.reading.export import Grouper, Head, Piece, at, author, iso_time, known, number
 from model.reading.json import thread_from_dict
 from model.reading.objects import SHAPES, shape_of
-from model.reading.stream import Limits, Notes, lines, reader_of
+from model.reading.stream import Limits, Notes, check_unpacked, lines, reader_of
 from model.reading.table import check_once, text_of
 from model.types import InputError, Thread
 
@@ -185,15 +186,22 @@ def csv_rows(stream: IO[bytes], table: Rows, notes: Notes) -> Iterator[tuple[str
         raise _no_rows(table.name)
 
 
-def parquet_rows(file: IO[bytes], table: Rows, notes: Notes) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The rows of a Parquet file, a batch in memory at a time."""
+def parquet_rows(file: IO[bytes], table: Rows, limits: Limits, notes: Notes) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The rows of a Parquet file, a batch in memory at a time.
+
+    Raises InputError "compression_bomb" where they unpack beyond the limit: by what the file says before it is read,
+    and by what there is in a batch before that becomes text.
+    """
+    packed = file.seek(0, io.SEEK_END)
+    file.seek(0)
     try:
-        source = pq.ParquetFile(file)
+        source = _texts_once(file)
         schema = source.schema_arrow
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _corrupt(table.name, error) from None
     table.check(schema.names)
     kind = schema.field(table.text_column).type
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         raise InputError(
             f"{table.name}: the column {table.text_column!r} holds {kind}, not text",
@@ -205,15 +213,63 @@ def parquet_rows(file: IO[bytes], table: Rows, notes: Notes) -> Iterator[tuple[s
     if not source.metadata.num_rows:
         raise _no_rows(table.name)
     used = {table.fields.get(ours, ours) for ours in FIELDS} | {"flags"}
-    number = 0
-    try:
-        for batch in source.iter_batches(_BATCH, columns=[column for column in schema.names if column in used]):
-            for row in batch.to_pylist():
-                number += 1
-                value = row[table.text_column]
-                yield f"row {number}: ", {**row, table.text_column: value if value is None else str(value)}
-    except (pa.ArrowException, OSError, ValueError) as error:
-        notes.add(_corrupt(f"{table.name}, after row {number}", error))
+    check_unpacked(_said_bytes(source.metadata, used), packed, table.name, limits)
+    number = total = 0
+    batches = source.iter_batches(_BATCH, columns=[column for column in schema.names if column in used])
+    while True:
+        try:
+            batch = next(batches, None)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            notes.add(_corrupt(f"{table.name}, after row {number}", error))
+            return
+        if batch is None:
+            return
+        total += sum(map(_bytes_of, batch.columns))
+        check_unpacked(total, packed, table.name, limits)
+        try:
+            rows = batch.to_pylist()
+        except (pa.ArrowException, ValueError) as error:
+            notes.add(_corrupt(f"{table.name}, after row {number}", error))
+            return
+        for row in rows:
+            number += 1
+            value = row[table.text_column]
+            yield f"row {number}: ", {**row, table.text_column: value if value is None else str(value)}
+
+
+def _texts_once(file: IO[bytes]) -> pq.ParquetFile:
+    """The file, whose texts stay as small as they are packed: one that is in many rows is in memory once."""
+    metadata = pq.read_metadata(file)
+    columns = map(metadata.schema.column, range(metadata.num_columns))
+    texts = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
+    return pq.ParquetFile(file, metadata=metadata, read_dictionary=texts)
+
+
+def _said_bytes(metadata: pq.FileMetaData, used: Collection[str]) -> int:
+    """Bytes of the columns `used` once they are unpacked, by the file's own account. A value counts as one at least."""
+    groups = map(metadata.row_group, range(metadata.num_row_groups))
+    chunks = (group.column(i) for group in groups for i in range(group.num_columns))
+    return sum(
+        max(chunk.total_uncompressed_size, chunk.num_values)
+        for chunk in chunks
+        if chunk.path_in_schema.split(".", 1)[0] in used
+    )
+
+
+def _bytes_of(values: pa.Array) -> int:
+    """Bytes of values as they are without the dictionary of a column, where each stands once."""
+    kind = values.type
+    if pa.types.is_dictionary(kind):
+        inside = kind.value_type
+        if not (pa.types.is_string(inside) or pa.types.is_large_string(inside) or pa.types.is_binary(inside)):
+            return int(values.nbytes)
+        lengths = pc.binary_length(values.dictionary).take(values.indices)
+        return int(pc.sum(lengths).as_py() or 0)
+    if pa.types.is_struct(kind):
+        return sum(map(_bytes_of, values.flatten()))
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return _bytes_of(values.flatten()) + 4 * len(values)
+    return int(values.nbytes)
 
 
 def read_json_values(

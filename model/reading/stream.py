@@ -159,15 +159,20 @@ def _guarded(read: Callable[[int], bytes], file: IO[bytes], name: str, limits: L
         if not chunk:
             return
         total += len(chunk)
-        if total > _FREE and total > limits.ratio * max(file.tell(), 1):
-            raise InputError(
-                f"{name} unpacks to more than {limits.ratio} times its size",
-                code="compression_bomb",
-                field=name,
-                got=f"{total:,} bytes out of {file.tell():,}",
-                expected=f"at most {limits.ratio} to 1",
-            )
+        check_unpacked(total, file.tell(), name, limits)
         yield chunk
+
+
+def check_unpacked(total: int, packed: int, name: str, limits: Limits) -> None:
+    """Raises InputError "compression_bomb" where `total` unpacked bytes are too many for so many packed ones."""
+    if total > _FREE and total > limits.ratio * max(packed, 1):
+        raise InputError(
+            f"{name} unpacks to more than {limits.ratio} times its size",
+            code="compression_bomb",
+            field=name,
+            got=f"{total:,} bytes out of {packed:,}",
+            expected=f"at most {limits.ratio} to 1",
+        )
 
 
 def _as_utf8(chunks: Iterator[bytes]) -> Iterator[bytes]:

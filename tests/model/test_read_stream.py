@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import zstandard
 
@@ -236,3 +238,34 @@ def test_an_open_file_is_read_and_its_notes_are_kept_where_wanted() -> None:
     assert notes.first.field == "line 2"
     with pytest.raises(InputError, match="is not known"):
         iter_open(content, "rows.jsonl", format="nonsense")
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        pytest.param({"text": ["a" * 30_000_000]}, id="one cell"),
+        pytest.param({"text": ["a" * 20_000] * 1_500}, id="one text in every row"),
+        pytest.param({"text": ["a"] * 1_500, "flags": [["b" * 10_000] * 2] * 1_500}, id="one flag in every row"),
+        pytest.param({"text": ["a"] * 3, "author": [{"name": "b" * 10_000_000}] * 3}, id="names"),
+        pytest.param({"text": [None] * 12_000_000}, id="nothing in very many rows"),
+    ],
+)
+def test_a_parquet_file_that_unpacks_beyond_the_limit_is_refused(tmp_path: Path, columns: dict) -> None:
+    path = tmp_path / "bomb.parquet"
+    pq.write_table(pa.table(columns), path, compression="zstd")
+    assert path.stat().st_size < 100_000
+    with pytest.raises(InputError, match="unpacks to more than 50 times") as error:
+        list(iter_threads(path, limits=Limits(ratio=50)))
+    assert error.value.code == "compression_bomb"
+
+
+def test_a_parquet_file_whose_texts_repeat_is_read_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    names = pa.array(["Ines", None, "Omar"] * 400).dictionary_encode()
+    rows = {"text": ["great", "awful", None] * 400, "flags": [["seen"], [], None] * 400, "author": names}
+    pq.write_table(pa.table(rows), path)
+    found = [thread.utterances[0] for thread in iter_threads(path)]
+    assert [one.text for one in found[:3]] == ["great", "awful", ""]
+    assert [one.flags for one in found[:3]] == [("seen",), (), ()]
+    assert [one.author.name if one.author else None for one in found[:3]] == ["Ines", None, "Omar"]
+    assert len(found) == 1200

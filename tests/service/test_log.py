@@ -123,7 +123,7 @@ def test_personal_data_is_masked_before_anything_else(monkeypatch):
     for answer in (report, read, sentiment, bad, bad_format.json(), value, good):
         assert "mail.example" not in json.dumps(answer)
         assert "0132" not in json.dumps(answer)
-    assert value["results"][0]["error"]["got"] == "'[email]'"
+    assert value["results"][0]["error"]["got"] == "'[email 1]'"
     text = report["utterances"][0]["text"]
     assert text == "Great, they sent a refund to [email] and were sorry. Call [phone]."
     quotes = report["cases"][0]["cues"]

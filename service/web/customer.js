@@ -33,6 +33,7 @@ export function customerCard(one, goto) {
     contributions(l),
     table(l),
     quotes(one, goto),
+    answered(one, goto),
     l.missing.length
       ? el(
           "p",
@@ -124,6 +125,20 @@ function table(loyalty) {
       others ? row(`${others} smaller ones`, signed(rest)) : null,
       row("index", loyalty.index.toFixed(0)),
     ),
+  );
+}
+
+/** What accounts of the company say in the thread to have done for this customer, who has not reported it. */
+function answered(one, goto) {
+  if (!one.answers.length) return null;
+  const items = one.answers.map((c) =>
+    quoted([[cueLabel(c.cue, c.value), percent(c.probability)]], "present", c, goto),
+  );
+  return el(
+    "details",
+    { open: "" },
+    el("summary", { text: "The company's own answer, not counted" }),
+    el("ul", { class: "quotes" }, items),
   );
 }
 

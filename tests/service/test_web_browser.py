@@ -142,6 +142,22 @@ def test_a_customer_has_an_estimate_with_interval_and_reasons(watched, server):
     watched.check()
 
 
+def test_what_the_company_answers_in_the_thread_stands_beside_the_reasons(watched, server):
+    answer = "Dear Ines, on behalf of the kettle people, sorry. A refund is on its way."
+    company = {"id": "3", "text": answer, "author": "Kettle Support", "parent": "1"}
+    thread = json.loads(THREAD)
+    thread["utterances"].append(company)
+    watched.score(json.dumps(thread))
+    page = watched.page
+    page.click(".tab:has-text('Ines')")
+    told = page.locator(".card details:has-text('own answer, not counted')")
+    assert told.locator("li").count() == 2
+    assert "refund" in told.text_content()
+    page.click(".tab:has-text('Omar')")
+    assert page.locator(".card details:has-text('own answer, not counted')").count() == 0
+    watched.check()
+
+
 def test_what_if_answers_with_what_the_server_says(watched, server):
     watched.score(THREAD)
     page = watched.page

@@ -29,6 +29,17 @@ _INTENDED = re.compile(
     re.IGNORECASE,
 )
 _TURN = re.compile(r"\b(?:but|until|when|then|now|before|yet)\b", re.IGNORECASE)
+# "If they had rung me", "they should have told me": nothing of it happened, whatever the head makes of the words after.
+_UNREAL = re.compile(
+    r"\bif (?:only )?(?:[\w']+ ){1,3}?had (?!to\b)\w+"
+    r"|\b(?:should|could|might|ought to)(?: at least| simply| just)? have (?!to\b|cared\b)\w+",
+    re.IGNORECASE,
+)
+_WHETHER = re.compile(
+    r"\b(?:ask\w*|know|knew|see|check\w*|wonder\w*|sure|tell|told|confirm\w*|clear)(?: [\w']+){0,2} $", re.IGNORECASE
+)
+UNREAL_BEFORE = 40
+"""Characters between such words and those that they make unreal, at most."""
 # What counts in a case, and where it stands among the sentence labels.
 COUNTED = (*CUE_VALUES, "tenure")
 _FIELDS = tuple(DOCUMENT_FIELDS.items())
@@ -117,7 +128,7 @@ def _reading(raw: str, text: TokenizedText, found: Sequence[_Found], fields: dic
     cues: list[Cue] = []
     statements: list[Statement] = []
     tenure: list[Statement] = []
-    for _, label, probability, (start, end) in found:
+    for sentence, label, probability, (start, end) in found:
         kind, _, value = label.partition(":")
         quote = raw[start:end]
         if kind == "stated":
@@ -126,6 +137,8 @@ def _reading(raw: str, text: TokenizedText, found: Sequence[_Found], fields: dic
             tenure.append(Statement(kind, probability, quote, start, end))
         elif kind == "hypothetical":
             cues.append(Cue(value, None, "hypothetical", probability, quote, start, end))
+        elif _unreal(raw, text.sentences[sentence], start, end):
+            cues.append(Cue(kind, None, "hypothetical", probability, quote, start, end))
         else:
             state = "absent" if label in ABSENT_VALUES else "present"
             cues.append(Cue(kind, value, state, probability, quote, start, end))  # type: ignore[arg-type]
@@ -138,6 +151,15 @@ def _reading(raw: str, text: TokenizedText, found: Sequence[_Found], fields: dic
         cue_probabilities=counted([*settled, *tenure], [text.sentences[s] for s in stating]),
         **fields,
     )
+
+
+def _unreal(raw: str, sentence: Span, start: int, end: int) -> bool:
+    """Whether the words of raw[start:end] stand in or right after a case that did not happen."""
+    for found in _UNREAL.finditer(raw, max(sentence[0], start - UNREAL_BEFORE - 30), end):
+        near = found.end() > start - UNREAL_BEFORE and not re.search(r"[;:.]", raw[found.end() : start])
+        if near and not _WHETHER.search(raw, sentence[0], found.start()):
+            return True
+    return False
 
 
 def counted(found: Iterable[Cue | Statement], stating: Sequence[Span]) -> dict[str, float]:

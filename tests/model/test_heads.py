@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from model.codebook import CUE_VALUES, CUES, DOCUMENT_FIELDS, SENTENCE_LABELS
-from model.conduct import QUOTE_WORDS, _settled, counted, peak, quote_span
+from model.conduct import QUOTE_WORDS, _settled, _unreal, counted, peak, quote_span
 from model.encoder import encode_texts, means_of, sentences_of
 from model.segment import tokenize
 from model.sentiment import SentimentHead, is_close
@@ -176,3 +176,21 @@ def test_what_counts_is_what_is_reported():
     assert found["speed:slow"] == 0.9
     assert found["speed:fast"] == 0.0
     assert found["tenure"] == 0.8
+
+
+@pytest.mark.parametrize(
+    ("text", "quote", "unreal"),
+    [
+        ("I would stay if they had resolved my claim.", "they had resolved my claim", True),
+        ("They should have sent me a refund.", "sent me a refund", True),
+        ("They could at least have said sorry.", "said sorry", True),
+        ("I asked if they had received my letter and they sent a refund.", "they sent a refund", False),
+        ("They could not have cared less.", "could not have cared less", False),
+        ("They sent a refund, which they should have done in May.", "They sent a refund", False),
+        ("If they had to wait; they sent a refund.", "they sent a refund", False),
+        ("They sent a refund.", "sent a refund", False),
+    ],
+)
+def test_what_did_not_happen_is_no_fact(text, quote, unreal):
+    start = text.index(quote)
+    assert _unreal(text, (0, len(text)), start, start + len(quote)) is unreal

@@ -52,6 +52,12 @@ _BEEN_THERE = re.compile(
     r"|stick\w*|loyal|customers?|no longer|last|next|used to|since|years?|months?|done with|closed?|ended)\b",
     re.IGNORECASE,
 )
+# Who says so has nothing to stay with or to leave.
+_NEVER_HAD = re.compile(
+    r"\b(?:never|don't|do not|haven't|have not) (?:ever |even )?(?:owned?|bought|used) (?:an?|one|any|their|this)\b"
+    r"(?![^.!?\n]*\bagain\b)",
+    re.IGNORECASE,
+)
 # What a company tells a customer it has done for them: no dealings of a customer.
 _DONE = (
     r"(?:called|rang|phoned|e-?mailed|written to|wrote to|sent|refunded|credited|paid|replaced|arranged|contacted"
@@ -193,7 +199,8 @@ def _signals(utterances: Sequence[Utterance], brand: str | None, subject: str, s
     signals = []
     company = bool(_COMPANY.search(text) or _WE_DID.search(text) or _from_house(text, brand, subject))
     dealings = _DEALINGS.search(_ADVICE.sub(" ", _FOR_YOU.sub(" ", text) if company else text))
-    leaves = states_loyalty and (_place(utterances) != "comment" or bool(_BEEN_THERE.search(_ADVICE.sub(" ", text))))
+    been_there = _place(utterances) != "comment" or _BEEN_THERE.search(_ADVICE.sub(" ", text))
+    leaves = states_loyalty and bool(been_there) and not _NEVER_HAD.search(text)
     if dealings:
         signals.append("own dealings")
     if leaves:

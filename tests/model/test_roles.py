@@ -86,6 +86,7 @@ def test_a_name_or_a_you_alone_makes_nobody_the_company(name, brand, text):
         "Glad that I read this, I won't buy one.",
         "I would switch to Larkfield if I were you.",
         "You should cancel and never go back.",
+        "Never owned a Brewster, I only came for the recipes and stayed. Not one that I want to try.",
     ],
 )
 def test_who_only_draws_a_lesson_or_gives_advice_has_no_dealings(text):

@@ -42,10 +42,11 @@ _DEALINGS = re.compile(
 )
 # Advice to others names what they should do, and says nothing of the adviser.
 _ADVICE = re.compile(
-    r"[^.!?\n]*\b(?:if i were you|in your (?:place|shoes|position)|you (?:should|ought to|need to|had better|better"
-    r"|must)|you'd better)\b[^.!?\n]*",
+    r"\b(?:if i were you|in your (?:place|shoes|position)|you (?:should|ought to|need to|had better|better"
+    r"|must)|you'd better)\b",
     re.IGNORECASE,
 )
+_SENTENCE = re.compile(r"[^.!?\n]+[.!?\n]*")
 # Who may leave has been there. "Never buying one" under somebody else's story is said by people who have not.
 _BEEN_THERE = re.compile(
     r"\b(?:again|any ?more|back|another|cancel\w*|switch\w*|renew\w*|my|our|mine|ours|left|leaving|moved|stay\w*"
@@ -187,6 +188,13 @@ def _affiliated(name: str, brand: str | None, subject: str) -> bool:
     return bool(house) and house in (brand or subject).casefold()
 
 
+def _without_advice(text: str) -> str:
+    """The text without the sentences that tell others what to do."""
+    if not _ADVICE.search(text):
+        return text
+    return " ".join(s for s in _SENTENCE.findall(text) if not _ADVICE.search(s))
+
+
 def _from_house(text: str, brand: str | None, subject: str) -> bool:
     """Whether somebody says to be from a company that the thread is about ("Tom from Orbix here")."""
     houses = (next(filter(None, found.groups()), "") for found in _FROM.finditer(text))
@@ -198,8 +206,9 @@ def _signals(utterances: Sequence[Utterance], brand: str | None, subject: str, s
     names = {u.author.name for u in utterances if u.author}
     signals = []
     company = bool(_COMPANY.search(text) or _WE_DID.search(text) or _from_house(text, brand, subject))
-    dealings = _DEALINGS.search(_ADVICE.sub(" ", _FOR_YOU.sub(" ", text) if company else text))
-    been_there = _place(utterances) != "comment" or _BEEN_THERE.search(_ADVICE.sub(" ", text))
+    own = _without_advice(text)
+    dealings = _DEALINGS.search(_FOR_YOU.sub(" ", own) if company else own)
+    been_there = _place(utterances) != "comment" or _BEEN_THERE.search(own)
     leaves = states_loyalty and bool(been_there) and not _NEVER_HAD.search(text)
     if dealings:
         signals.append("own dealings")

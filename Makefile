@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# Built by pip where there is gcc.
+KERNELS = $(wildcard model/native/*)
 
 .PHONY: demo test check clean
 
@@ -20,12 +22,12 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
-$(VENV)/.serving: pyproject.toml | $(BIN)/python
+$(VENV)/.serving: pyproject.toml $(KERNELS) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable .
 	touch $@
 
 # torch comes first and by its version alone: resolved together with the rest, pip prefers a build for GPUs.
-$(VENV)/.development: pyproject.toml | $(BIN)/python
+$(VENV)/.development: pyproject.toml $(KERNELS) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet torch==2.13.0
 	$(BIN)/python -m pip install --quiet --editable ".[train,evaluate,ray,dev]"
 	touch $@

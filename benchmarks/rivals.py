@@ -16,8 +16,8 @@ from model.host import host
 
 RELEASED = Path(__file__).parents[1] / "model" / "released"
 FAMILIES = (
-    "amends", "pipeline", "pipeline_shared", "onnx_float", "onnx_8bit", "openvino_f32", "openvino_bf16", "vader",
-    "textblob",
+    "amends", "amends_onnx", "pipeline", "pipeline_shared", "onnx_float", "onnx_8bit", "openvino_f32", "openvino_bf16",
+    "vader", "textblob",
 )  # fmt: skip
 # One process with a thread a core, as PyTorch does it unless told otherwise; all others have a process a core.
 SHARED = ("pipeline_shared",)
@@ -93,8 +93,8 @@ def alternating(names: Sequence[Name], rounds: int) -> Iterator[tuple[int, Name]
 
 def build(family: str, folder: Path) -> Score:
     """The rival of one of FAMILIES, on one thread; of SHARED on all cores. folder: of the exported graphs."""
-    if family == "amends":
-        return amends()
+    if family.startswith("amends"):
+        return amends("onnx" if family == "amends_onnx" else "cpu")
     if family.startswith("pipeline"):
         return transformers_pipeline(host().cores if family in SHARED else 1)
     if family in ("vader", "textblob"):
@@ -104,11 +104,11 @@ def build(family: str, folder: Path) -> Score:
     return onnx_runtime(folder / f"{family.removeprefix('onnx_')}.onnx")
 
 
-def amends() -> Score:
-    """The scorer, as `amends predict` calls it; it makes its own batches."""
+def amends(engine: str) -> Score:
+    """The scorer, as `amends predict` calls it; it makes its own batches. engine: see model.bundle.load_bundle."""
     from model.scorer import Scorer
 
-    scorer = Scorer.load()
+    scorer = Scorer.load(engine=engine)
     scorer.open_exact()
     return lambda texts, batch: [s.label if s else "" for s in scorer.sentiment(texts)]
 

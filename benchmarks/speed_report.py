@@ -14,6 +14,7 @@ from model.bundle import RELEASED
 BEGIN, END = "<!-- speed: begin, written by benchmarks/speed.py -->", "<!-- speed: end -->"
 NAMES = {
     "amends": "Amends",
+    "amends_onnx": "Amends on ONNX Runtime",
     "pipeline_default": "transformers `pipeline`, defaults",
     "pipeline_best": "transformers `pipeline`, best batch",
     "pipeline_shared_default": "`pipeline` in one process, defaults",
@@ -137,6 +138,7 @@ def tables(results: Mapping[str, Any]) -> Iterator[str]:
     if found := results.get("profile"):
         yield from share_table("where a call goes", found["parts_ms_a_text"], "ms a text")
         yield from share_table("share of the 8-bit peak", found["share_of_peak"], "share")
+        yield from share_table("part of the encoder", found.get("encoder_parts", {}), "share of the encoder")
         yield from share_table("operator of the graph", found.get("operators_share", {}), "share of the graph")
         if "padding_share" in found:
             yield f"\nOf the tokens that the graph computes {found['padding_share']:.1%} are padding."

@@ -96,9 +96,7 @@ class Scorer:
         self._chunk = chunk
 
     @classmethod
-    def load(
-        cls, bundle: Path | None = None, *, threads: int = 1, engine: str = "onnx", chunk: int = CHUNK
-    ) -> "Scorer":
+    def load(cls, bundle: Path | None = None, *, threads: int = 1, engine: str = "cpu", chunk: int = CHUNK) -> "Scorer":
         """A scorer over a bundle folder, the released one by default. See model.bundle.load_bundle."""
         return cls(load_bundle(bundle, threads=threads, engine=engine), chunk=chunk)
 

@@ -15,9 +15,18 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer
 
-from model.bundle import Bundle, bundle_digest, conduct_head, exact_encoder, file_digest, load_bundle, sentiment_head
+from model.bundle import (
+    Bundle,
+    bundle_digest,
+    conduct_head,
+    eight_bit_encoder,
+    exact_encoder,
+    file_digest,
+    load_bundle,
+    sentiment_head,
+)
 from model.codebook import SENTENCE_LABELS, SENTIMENT
-from model.encoder import OnnxEncoder, encode_texts, means_of, sentences_of
+from model.encoder import encode_texts, means_of, sentences_of
 from model.loyalty import CONDUCT_FEATURES, FULL_FEATURES, Fit, LoyaltyHead
 from model.scorer import Scorer
 from model.segment import tokenize
@@ -64,7 +73,7 @@ def fit_and_seal(out: Path, arrays: dict[str, NDArray[Any]], source: Source) -> 
         BundleInfo(source.version, ""),
         tokenizer,
         source.window,
-        OnnxEncoder(out / "encoder.onnx", ids, threads=source.threads),
+        eight_bit_encoder(out, ids, source.threads),
         sentiment_head(arrays),
         conduct_head(arrays),
         neutral,

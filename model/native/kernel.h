@@ -1,0 +1,288 @@
+/* The encoder for vectors of LANES floats. Included by encoder.c, once for each set of instructions. */
+
+#define ROWS 6 /* of a tile; with VECTORS vectors of columns, its sums fill most of the registers */
+#define COLUMNS (LANES * VECTORS)
+#define vf NAME(vf)
+#define vi NAME(vi)
+#define load NAME(load)
+#define splat NAME(splat)
+#define larger NAME(larger)
+#define whole NAME(whole)
+#define to_bytes NAME(to_bytes)
+#define power_of_two NAME(power_of_two)
+#define wide NAME(wide)
+#define multiply_add NAME(multiply_add)
+
+typedef float vf __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef int32_t vi __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+
+INLINE vf load(const float *p) { return *(const vf *)p; }
+INLINE void NAME(store)(float *p, vf x) { *(vf *)p = x; }
+INLINE vf splat(float x) { return x - (vf){0}; }
+
+#if LANES == 16
+INLINE vf larger(vf a, vf b) { return (vf)_mm512_max_ps((__m512)a, (__m512)b); }
+INLINE vf NAME(smaller)(vf a, vf b) { return (vf)_mm512_min_ps((__m512)a, (__m512)b); }
+INLINE vf whole(vf x) { return (vf)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+INLINE vf power_of_two(vf n) { return (vf)_mm512_scalef_ps(_mm512_set1_ps(1), (__m512)n); }
+INLINE vf wide(const uint16_t *p) { return (vf)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
+INLINE float NAME(sum)(vf x) { return _mm512_reduce_add_ps((__m512)x); }
+INLINE float NAME(most)(vf x) { return _mm512_reduce_max_ps((__m512)x); }
+INLINE void to_bytes(uint8_t *to, vf x) {
+    const __m512i n = _mm512_max_epi32(_mm512_cvtps_epi32((__m512)x), _mm512_setzero_si512());
+    _mm_storeu_si128((__m128i *)to, _mm512_cvtusepi32_epi8(n));
+}
+INLINE void multiply_add(vi *sums, vi bytes, vi weights) {
+    /* The intrinsic makes GCC 12 copy the sums to and fro. */
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(*sums) : "v"(bytes), "v"(weights));
+}
+#else
+INLINE vf larger(vf a, vf b) { return (vf)_mm256_max_ps((__m256)a, (__m256)b); }
+INLINE vf NAME(smaller)(vf a, vf b) { return (vf)_mm256_min_ps((__m256)a, (__m256)b); }
+INLINE vf whole(vf x) { return (vf)_mm256_round_ps((__m256)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+INLINE vf power_of_two(vf n) {
+    return (vf)_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32((__m256)n), _mm256_set1_epi32(127)), 23);
+}
+INLINE vf wide(const uint16_t *p) { return (vf)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)); }
+INLINE float NAME(sum)(vf x) {
+    float s = 0;
+    for (int i = 0; i < LANES; i++) s += x[i];
+    return s;
+}
+INLINE float NAME(most)(vf x) {
+    float s = x[0];
+    for (int i = 1; i < LANES; i++) s = x[i] > s ? x[i] : s;
+    return s;
+}
+INLINE void to_bytes(uint8_t *to, vf x) {
+    const __m256i n = _mm256_cvtps_epi32((__m256)x);
+    const __m128i w = _mm_packs_epi32(_mm256_castsi256_si128(n), _mm256_extracti128_si256(n, 1));
+    _mm_storel_epi64((__m128i *)to, _mm_packus_epi16(w, w));
+}
+INLINE void multiply_add(vi *sums, vi bytes, vi weights) {
+    /* Two neighbours are added in 16 bits. The weights of a bundle were rounded so that this fits (training.rounding). */
+    const __m256i pairs = _mm256_maddubs_epi16((__m256i)bytes, (__m256i)weights);
+    *sums += (vi)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+}
+#endif
+
+/* e to the power of x, for x <= 0 (polynomial of Cephes, expf). */
+INLINE vf NAME(exponential)(vf x) {
+    x = larger(x, splat(-87.0f));
+    const vf n = whole(x * 1.44269504f);
+    const vf r = x - n * 0.693359375f + n * 2.12194440e-4f;
+    vf p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 0.5f;
+    return (p * r * r + r + 1.0f) * power_of_two(n);
+}
+
+/* x times the normal distribution up to x: an odd polynomial, fitted so that the largest error of the result is least. */
+INLINE vf NAME(gelu)(vf x) {
+    const vf u = larger(NAME(smaller)(x, splat(4.25f)), splat(-4.25f));
+    const vf s = u * u;
+    vf p = s * 4.54707799e-11f - 4.51530768e-9f;
+    p = p * s + 1.98616021e-7f;
+    p = p * s - 5.14751582e-6f;
+    p = p * s + 8.84891633e-5f;
+    p = p * s - 1.07907807e-3f;
+    p = p * s + 9.71877947e-3f;
+    p = p * s - 6.619028e-2f;
+    p = p * s + 3.98819208e-1f;
+    return x * (p * u + 0.5f);
+}
+
+/* What goes into a product and comes out of it. x: 8 bits (rows, inputs). to, added: floats (rows, outputs).
+ * small: 8 bits (rows, outputs), GELU of the results times factor, and zero. */
+typedef struct {
+    const uint8_t *x;
+    float *to;
+    const float *added;
+    uint8_t *small;
+    const float *factor;
+    float zero;
+} NAME(Flow);
+
+/* `rows` rows from `row` on, times one strip of the weights. rows and kind are known where this is inlined. */
+INLINE void NAME(tile)(const Product *p, const NAME(Flow) *f, int row, int strip, const int rows, const int kind) {
+    const size_t inputs = p->inputs, outputs = p->outputs;
+    const int8_t *w = p->weight + strip * inputs * COLUMNS;
+    const uint8_t *x = f->x + row * inputs;
+    const int first = strip * COLUMNS;
+    vi sums[ROWS][VECTORS];
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int v = 0; v < VECTORS; v++) sums[r][v] = *(const vi *)(p->start + first + v * LANES);
+    for (size_t k = 0; k < inputs; k += 4, w += 4 * COLUMNS) {
+        vi weights[VECTORS];
+        UNROLL for (int v = 0; v < VECTORS; v++) weights[v] = *(const vi *)(w + 4 * LANES * v);
+        UNROLL for (int r = 0; r < rows; r++) {
+            int32_t four;
+            memcpy(&four, x + r * inputs + k, 4);
+            const vi bytes = four - (vi){0};
+            UNROLL for (int v = 0; v < VECTORS; v++) multiply_add(&sums[r][v], bytes, weights[v]);
+        }
+    }
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int v = 0; v < VECTORS; v++) {
+            const int column = first + v * LANES;
+            const size_t at = (row + r) * outputs + column;
+            vf y = __builtin_convertvector(sums[r][v], vf) * load(p->scale + column) + load(p->bias + column);
+            if (kind == ADDED) y += load(f->added + at);
+            if (kind == GELU)
+                to_bytes(f->small + at, NAME(gelu)(y) * load(f->factor + column) + f->zero);
+            else
+                NAME(store)(f->to + at, y);
+        }
+}
+
+#define TILE(rows, kind)                                                                                     \
+    APART void NAME(tile_##rows##_##kind)(const Product *p, const NAME(Flow) *f, int row, int strip) {       \
+        NAME(tile)(p, f, row, strip, rows, kind);                                                            \
+    }
+#define TILES(rows) TILE(rows, PLAIN) TILE(rows, ADDED) TILE(rows, GELU)
+TILES(1) TILES(2) TILES(3) TILES(4) TILES(5) TILES(6)
+#define OF(rows) {NAME(tile_##rows##_PLAIN), NAME(tile_##rows##_ADDED), NAME(tile_##rows##_GELU)}
+static void (*const NAME(tiles)[ROWS][3])(const Product *, const NAME(Flow) *, int, int) = {
+    OF(1), OF(2), OF(3), OF(4), OF(5), OF(6)};
+#undef TILE
+#undef TILES
+#undef OF
+
+/* A strip of the weights stays in the cache while all rows pass it. */
+static void NAME(product)(const Product *p, NAME(Flow) f, int rows, int kind) {
+    for (int strip = 0; strip < p->outputs / COLUMNS; strip++)
+        for (int row = 0; row < rows; row += ROWS)
+            NAME(tiles)[(rows - row < ROWS ? rows - row : ROWS) - 1][kind](p, &f, row, strip);
+}
+
+/* Layer norm of each row (rows, width), in floats, and in 8 bits where `small` is given. */
+APART void NAME(norms)(const float *x, int rows, int width, float epsilon, const Norm *kept, float *to,
+                       const Norm *rounded, uint8_t *small) {
+    for (; rows; rows--, x += width, to += width) {
+        vf total = {0}, squares = {0};
+        for (int i = 0; i < width; i += LANES) {
+            const vf v = load(x + i);
+            total += v;
+            squares += v * v;
+        }
+        const float mean = NAME(sum)(total) / width;
+        const float scale = 1 / sqrtf(NAME(sum)(squares) / width - mean * mean + epsilon);
+        for (int i = 0; i < width; i += LANES) {
+            const vf v = (load(x + i) - mean) * scale;
+            NAME(store)(to + i, v * load(kept->weight + i) + load(kept->bias + i));
+            if (small) to_bytes(small + i, v * load(rounded->weight + i) + load(rounded->bias + i));
+        }
+        if (small) small += width;
+    }
+}
+
+/* One head of one text of n tokens. x: queries of the head, with keys and values `width` and 2 * width floats behind,
+ * in rows of 3 * width. to: 8 bits, rows of width. room: of (HEAD + QUERIES) * n floats, n rounded up to whole vectors. */
+APART void NAME(attend)(const float *x, int n, int width, uint8_t *to, float factor, float zero, float *room) {
+    const int padded = (n + LANES - 1) / LANES * LANES;
+    const size_t stride = 3 * width;
+    float *keys = room, *scores = room + HEAD * padded;
+    for (int d = 0; d < HEAD; d++) {
+        for (int j = 0; j < n; j++) keys[d * padded + j] = x[j * stride + width + d];
+        for (int j = n; j < padded; j++) keys[d * padded + j] = 0;
+    }
+    vf beyond = {0};
+    for (int j = n - (padded - LANES); j < LANES; j++) beyond[j] = -1e30f;
+    for (int i = 0; i < n; i += QUERIES) {
+        const float *query[QUERIES];
+        vf top[QUERIES];
+        float share[QUERIES];
+        UNROLL for (int r = 0; r < QUERIES; r++) {
+            query[r] = x + (i + r < n ? i + r : n - 1) * stride;
+            top[r] = splat(-1e30f);
+        }
+        for (int j = 0; j < padded; j += LANES) {
+            vf score[QUERIES] = {0};
+            UNROLL for (int d = 0; d < HEAD; d++) {
+                const vf key = load(keys + d * padded + j);
+                UNROLL for (int r = 0; r < QUERIES; r++) score[r] += query[r][d] * key;
+            }
+            UNROLL for (int r = 0; r < QUERIES; r++) {
+                if (j + LANES == padded) score[r] += beyond;
+                top[r] = larger(top[r], score[r]);
+                NAME(store)(scores + r * padded + j, score[r]);
+            }
+        }
+        UNROLL for (int r = 0; r < QUERIES; r++) {
+            const float most = NAME(most)(top[r]);
+            vf total = {0};
+            for (int j = 0; j < padded; j += LANES) {
+                const vf e = NAME(exponential)(load(scores + r * padded + j) - most);
+                total += e;
+                NAME(store)(scores + r * padded + j, e);
+            }
+            share[r] = factor / NAME(sum)(total);
+        }
+        vf seen[QUERIES][HEAD / LANES] = {0};
+        for (int j = 0; j < n; j++)
+            UNROLL for (int c = 0; c < HEAD / LANES; c++) {
+                const vf value = load(x + j * stride + 2 * width + c * LANES);
+                UNROLL for (int r = 0; r < QUERIES; r++) seen[r][c] += scores[r * padded + j] * value;
+            }
+        UNROLL for (int r = 0; r < QUERIES; r++)
+            UNROLL for (int c = 0; c < HEAD / LANES; c++)
+                if (i + r < n) to_bytes(to + (size_t)(i + r) * width + c * LANES, seen[r][c] * share[r] + zero);
+    }
+}
+
+/* See amends_encode. */
+static void NAME(encode)(const Model *m, const int32_t *ids, const int32_t *lengths, int texts, float *states, char *room,
+                         uint64_t *ticks) {
+    const int width = m->width;
+    size_t n = 0;
+    for (int t = 0; t < texts; t++) n += lengths[t];
+    float *x = (float *)room, *kept = x + n * width, *parts = kept + n * width;
+    uint8_t *small = (uint8_t *)(parts + 3 * n * width), *inner = small + n * width;
+    float *heads = (float *)(((uintptr_t)(inner + n * m->inner) + 63) & ~(uintptr_t)63);
+    uint64_t then = __rdtsc(), now;
+#define SPENT(part) (now = __rdtsc(), ticks[part] += now - then, then = now)
+    for (size_t t = 0, at = 0; t < (size_t)texts; t++)
+        for (int i = 0; i < lengths[t]; i++, at++)
+            for (int j = 0; j < width; j += LANES)
+                NAME(store)(x + at * width + j,
+                            wide(m->words + (size_t)ids[at] * width + j) + load(m->places + (size_t)i * width + j));
+    SPENT(WORDS);
+    for (int l = 0; l < m->n_layers; l++) {
+        const Layer *y = m->layers + l;
+        NAME(norms)(x, n, width, m->epsilon, &y->kept[0], kept, &y->rounded[0], small);
+        SPENT(NORMS);
+        NAME(product)(&y->attention, (NAME(Flow)){.x = small, .to = parts}, n, PLAIN);
+        SPENT(PRODUCTS);
+        for (size_t t = 0, at = 0; t < (size_t)texts; at += lengths[t++])
+            for (int h = 0; h < m->heads; h++)
+                NAME(attend)(parts + at * 3 * width + h * HEAD, lengths[t], width, small + at * width + h * HEAD,
+                             y->seen_factor, y->seen_zero, heads);
+        SPENT(ATTENTION);
+        NAME(product)(&y->output, (NAME(Flow)){.x = small, .to = x, .added = kept}, n, ADDED);
+        SPENT(PRODUCTS);
+        NAME(norms)(x, n, width, m->epsilon, &y->kept[1], kept, &y->rounded[1], small);
+        SPENT(NORMS);
+        NAME(product)(&y->inner, (NAME(Flow)){.x = small, .small = inner, .factor = y->factor, .zero = y->inner_zero}, n,
+                      GELU);
+        NAME(product)(&y->outer, (NAME(Flow)){.x = inner, .to = x, .added = kept}, n, ADDED);
+        SPENT(PRODUCTS);
+    }
+    NAME(norms)(x, n, width, m->epsilon, &m->last, states, 0, 0);
+    SPENT(NORMS);
+#undef SPENT
+}
+
+#undef ROWS
+#undef COLUMNS
+#undef vf
+#undef vi
+#undef load
+#undef splat
+#undef larger
+#undef whole
+#undef to_bytes
+#undef power_of_two
+#undef wide
+#undef multiply_add

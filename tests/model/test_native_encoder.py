@@ -1,0 +1,186 @@
+"""The kernels beside ONNX Runtime on the same graphs."""
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import onnx
+import pyarrow.parquet as pq
+import pytest
+
+from model import native_encoder
+from model.bundle import eight_bit_encoder, load_bundle
+from model.encoder import OnnxEncoder
+from model.native_encoder import KERNELS, NativeEncoder, UnsuitedError, kernel
+from model.scorer import Scorer
+from tests.conftest import DATA
+from training import graph
+
+SPECIAL = (2, 3, 0)
+WIDTH, HEADS, INNER, LAYERS, WORDS, PLACES = 64, 2, 128, 3, 90, 60
+
+
+def built() -> str | None:
+    try:
+        return kernel()
+    except UnsuitedError as error:
+        return f"no kernels: {error}"
+
+
+needs_kernels = pytest.mark.skipif(built() not in KERNELS.values(), reason=str(built()))
+strips = pytest.mark.parametrize("strip", [s for s, name in KERNELS.items() if name == built() or s == min(KERNELS)])
+
+
+def random_encoder(seed: int = 0, *, width: int = WIDTH, heads: int = HEADS) -> graph.Encoder:
+    """Layers of random numbers, with ranges that hold most of what comes into each product."""
+    rng = np.random.default_rng(seed)
+
+    def some(*shape: int, scale: float = 1.0) -> np.ndarray:
+        return (rng.normal(size=shape) * scale).astype(np.float32)
+
+    def norm() -> tuple[np.ndarray, np.ndarray]:
+        return 1 + some(width, scale=0.1), some(width, scale=0.1)
+
+    def product(inputs: int, outputs: int, low: float, high: float, **more: np.ndarray) -> graph.Product:
+        # Small weights: their sums in pairs fit into 16 bits, as training.rounding sees to it.
+        weight = some(inputs, outputs, scale=inputs**-0.5)
+        small = np.clip(np.rint(weight * 20 * inputs**0.5), -60, 60).astype(np.int8)
+        scale = np.full(outputs, 0.05 * inputs**-0.5, np.float32)
+        return graph.Product(weight, some(outputs, scale=0.1), low=low, high=high, small=(small, scale), **more)
+
+    def layer() -> graph.Layer:
+        return graph.Layer(
+            attention=product(
+                width, 3 * width, -4, 4, inverse=1 + some(width, scale=0.1), shift=some(width, scale=0.1)
+            ),
+            output=product(width, width, -4, 4),
+            inner=product(width, INNER, -4, 4, inverse=1 + some(width, scale=0.1), shift=some(width, scale=0.1)),
+            outer=product(INNER, width, -0.2, 4, inverse=1 + np.abs(some(INNER, scale=0.1))),
+            norms=(norm(), norm()),
+        )
+
+    layers = tuple(layer() for _ in range(LAYERS))
+    return graph.Encoder(some(WORDS, width), some(PLACES, width), norm(), layers, heads, 1e-12)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory) -> Path:
+    file = tmp_path_factory.mktemp("graph") / "encoder.onnx"
+    onnx.save(graph.graph(random_encoder()), str(file))
+    return file
+
+
+def windows(*lengths: int, seed: int = 1) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [rng.integers(4, WORDS, n) for n in lengths]
+
+
+@needs_kernels
+@strips
+@pytest.mark.parametrize(("layers", "typical", "largest"), [(1, 1e-6, 0.02), (LAYERS, 0.02, 0.2)])
+def test_states_are_those_of_the_runtime(tmp_path, strip, layers, typical, largest):
+    texts = windows(1, 2, 3, 5, 14, 15, 16, 17, 30, 31, 47, 58)
+    whole = random_encoder()
+    file = tmp_path / "encoder.onnx"
+    onnx.save(graph.graph(replace(whole, layers=whole.layers[:layers])), str(file))
+    expected, found = (e.encode(texts) for e in (OnnxEncoder(file, SPECIAL), NativeEncoder(file, SPECIAL, strip=strip)))
+    assert [f.shape for f in found] == [(len(t), WIDTH) for t in texts]
+    off = np.concatenate([np.abs(a - b).ravel() for a, b in zip(expected, found, strict=True)])
+    # The same but for floats that lie between two of the 8-bit numbers: those grow from layer to layer.
+    assert np.median(off) < typical
+    assert off.max() < largest
+    assert np.abs(np.concatenate(expected)).mean() > 0.5
+
+
+@needs_kernels
+@strips
+def test_a_text_has_the_same_states_in_any_company_and_on_any_thread(path, strip):
+    texts = windows(*range(1, 50), *range(50, 1, -3))
+    alone = NativeEncoder(path, SPECIAL, strip=strip)
+    together = alone.encode(texts)
+    for threads in (1, 3):
+        encoder = NativeEncoder(path, SPECIAL, threads=threads, strip=strip)
+        for text, states, again in zip(texts, together, encoder.encode(texts), strict=True):
+            assert np.array_equal(states, again)
+            assert np.array_equal(states, alone.encode([text])[0])
+
+
+@needs_kernels
+def test_nothing_and_empty_windows_are_read_too(path):
+    encoder = NativeEncoder(path, SPECIAL)
+    assert encoder.encode([]) == []
+    assert [s.shape for s in encoder.encode([np.zeros(0, np.int64), np.asarray([5])])] == [(0, WIDTH), (1, WIDTH)]
+    assert sum(encoder.shares().values()) == pytest.approx(1)
+    encoder.forget()
+    assert sum(encoder.shares().values()) == 0
+
+
+@needs_kernels
+def test_what_lies_beyond_the_tables_is_refused(path):
+    encoder = NativeEncoder(path, SPECIAL)
+    for bad in (np.asarray([WORDS]), np.asarray([-1]), np.full(PLACES, 5)):
+        with pytest.raises(IndexError, match=f"of {WORDS}"):
+            encoder.encode([bad])
+
+
+@needs_kernels
+def test_the_file_may_be_written_over_while_it_is_used(path, tmp_path):
+    copy = tmp_path / "encoder.onnx"
+    copy.write_bytes(path.read_bytes())
+    encoder = NativeEncoder(copy, SPECIAL)
+    before = encoder.encode(windows(7))[0]
+    copy.write_bytes(b"")
+    assert np.array_equal(encoder.encode(windows(7))[0], before)
+
+
+@needs_kernels
+def test_other_graphs_are_left_to_the_runtime(tmp_path):
+    narrow, dynamic, broken = (tmp_path / f"{n}.onnx" for n in ("narrow", "dynamic", "broken"))
+    onnx.save(graph.graph(random_encoder(width=64, heads=4)), str(narrow))
+    plain = random_encoder()
+    unranged = tuple(replace(x, inner=replace(x.inner, low=None, high=None)) for x in plain.layers)
+    onnx.save(graph.graph(replace(plain, layers=unranged)), str(dynamic))
+    broken.write_bytes(b"no graph")
+    for file, why in ((narrow, "heads of 32"), (dynamic, "as the kernels know it"), (broken, "no ONNX file")):
+        with pytest.raises(UnsuitedError, match=why):
+            NativeEncoder(file, SPECIAL)
+    narrow.rename(tmp_path / "encoder.onnx")
+    assert isinstance(eight_bit_encoder(tmp_path, SPECIAL), OnnxEncoder)
+
+
+@pytest.mark.parametrize(
+    ("origin", "why"), [(None, "no gcc"), (__file__, "another system")], ids=["not built", "built elsewhere"]
+)
+def test_without_kernels_the_runtime_does_the_work(path, monkeypatch, origin, why):
+    spec = SimpleNamespace(origin=origin) if origin else None
+    monkeypatch.setattr(native_encoder, "find_spec", lambda _: spec)
+    native_encoder._library.cache_clear()
+    try:
+        with pytest.raises(UnsuitedError, match=why):
+            kernel()
+        assert isinstance(eight_bit_encoder(path.parent, SPECIAL), OnnxEncoder)
+    finally:
+        native_encoder._library.cache_clear()
+
+
+@needs_kernels
+def test_the_released_bundle_is_read_by_the_kernels_unless_told_otherwise():
+    ours, theirs = load_bundle(), load_bundle(engine="onnx")
+    assert isinstance(ours.encoder, NativeEncoder)
+    assert isinstance(theirs.encoder, OnnxEncoder)
+    text = "They ignored me for three weeks, and then the manager rang and had it mended the same day. " * 9
+    for a, b in zip(*(Scorer(bundle).sentiment([text, "ok", ""]) for bundle in (ours, theirs)), strict=True):
+        assert (a and a.label) == (b and b.label)
+
+
+@needs_kernels
+@pytest.mark.slow
+@pytest.mark.skipif(not DATA.is_dir(), reason=f"{DATA} is not there")
+def test_labels_are_those_of_the_float_network():
+    texts = pq.read_table(DATA / "sentiment/dev.parquet")["text"].to_pylist()[::6]
+    bundle = load_bundle()
+    assert bundle.exact is not None
+    plain = replace(bundle, encoder=bundle.exact, exact=None)
+    found, expected = ([s.label for s in Scorer(b).sentiment(texts)] for b in (bundle, plain))
+    assert np.mean([a == b for a, b in zip(found, expected, strict=True)]) >= 0.995

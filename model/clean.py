@@ -252,7 +252,7 @@ def language(text: str) -> str:
 def _language(text: str) -> str:
     # A text is asked about when it is cleaned and again when its author's case is judged.
     plain = _URL.sub(" ", text)
-    if sum(char.isalpha() for char in plain) >= _LANGUAGE_LETTERS:
+    if sum(map(str.isalpha, plain)) >= _LANGUAGE_LETTERS:
         code, confidence = _identifier().classify(plain)
         if float(confidence) >= _LANGUAGE_FLOOR:
             return str(code)

@@ -80,6 +80,13 @@ _FIXED: Final = (
 )
 _FIXED_PATTERNS = tuple((re.compile(rf"\b(?:{p})\b", re.IGNORECASE), low, high) for p, low, high in _FIXED)
 
+# "Day 12 and no reply": counted from the first, which is day 1. "Day one" is a beginning, and a trip has days as well.
+_COUNTED = re.compile(
+    rf"\bday (?P<number>\d{{1,3}}|{_ONE_WORD})\b(?!\W*\d)"
+    r"(?! of (?!waiting|silence|no\b|this\b|trying|asking|chasing|hold))",
+    re.IGNORECASE,
+)
+
 # One of these stands in all that the patterns above find. Most sentences hold none, which is found out sooner.
 _HINT = re.compile(
     r"sec|min|hour|hr|day|night|week|wk|month|mth|year|yr|morning|immediate|instant|right away|straight|once|spot"
@@ -118,6 +125,7 @@ def durations(text: str) -> list[Duration]:
     found = [d for m in _DURATION.finditer(text) if (d := _duration(text, m))]
     for pattern, low, high in _FIXED_PATTERNS:
         found += [Duration(m.start(), m.end(), low, high, fixed=True) for m in pattern.finditer(text)]
+    found += [d for m in _COUNTED.finditer(text) if (d := _counted(m))]
     return _apart(sorted(found, key=lambda d: (d.start, d.start - d.end)))
 
 
@@ -127,6 +135,11 @@ def _apart(found: Sequence[Duration]) -> list[Duration]:
         if not kept or duration.start >= kept[-1].end:
             kept.append(duration)
     return kept
+
+
+def _counted(m: re.Match[str]) -> Duration | None:
+    day = number(m["number"])
+    return Duration(m.start(), m.end(), 24 * (day - 1), 24 * day) if day > 1 else None
 
 
 def _duration(text: str, m: re.Match[str]) -> Duration | None:

@@ -402,7 +402,9 @@ class _Place:
         return _reacts(self.sentence) or self._on_it("speed") or bool(done)
 
     def _linked(self) -> bool:
-        """Whether a preposition or "later" ties it to what is said of the reaction."""
+        """Whether a preposition or "later" ties it to what is said of the reaction; "day 9" needs none."""
+        if self.sentence[self.duration.start :][:4].lower() == "day ":
+            return True
         near = self.before[-30:]
         linked = re.search(
             r"\b(?:within|in|after|for|under|than|over|about|around|almost|nearly|only|just|of)\b[\w ]*$", near, re.I

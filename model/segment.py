@@ -15,6 +15,8 @@ from tokenizers import Encoding, Tokenizer
 
 Span = tuple[int, int]
 
+# Words that the library takes for abbreviations (Maine, number, May, minute), and that end many a complaint.
+_ENDED = re.compile(r"\b(?i:me|no|ok|may|min|etc|ill|it|id)[.](\s+)(?=[\"'“‘(]?(?:I|A|[A-Z][a-z]+)\b)")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -50,8 +52,14 @@ def sentence_spans(text: str) -> tuple[Span, ...]:
             if start < 0:
                 continue
             position = start + len(line)
-            spans.append((start, position))
+            spans += _again(text, start, position)
     return tuple(spans)
+
+
+def _again(text: str, start: int, end: int) -> list[Span]:
+    """The sentences of what the library took for one."""
+    breaks = [m.span(1) for m in _ENDED.finditer(text, start, end)]
+    return list(zip([start, *(b for _, b in breaks)], [*(a for a, _ in breaks), end], strict=True))
 
 
 def pack(lengths: Sequence[int], limit: int) -> list[Span]:

@@ -21,6 +21,22 @@ def test_sentences_are_exact_substrings_without_surrounding_space():
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("They never told me. I rang again.", ["They never told me.", "I rang again."]),
+        ("I waited 5 min. Nobody came.", ["I waited 5 min.", "Nobody came."]),
+        ('They said no. "Fine." We left in May. The rest came later.',
+         ["They said no.", '"Fine."', "We left in May.", "The rest came later."]),
+        ("Policy no. A12 and ticket No. BA7 lapsed on 3 May. 2024 was bad.",
+         ["Policy no. A12 and ticket No. BA7 lapsed on 3 May. 2024 was bad."]),
+        ("Mr. Smith of St. Anne was kind.", ["Mr. Smith of St. Anne was kind."]),
+    ],
+)  # fmt: skip
+def test_words_that_are_also_abbreviations_end_a_sentence(text, expected):
+    assert spans(text) == expected
+
+
 def test_repeated_sentences_keep_their_own_places():
     text = "Never again. Never again. Never again."
     found = sentence_spans(text)

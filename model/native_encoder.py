@@ -71,7 +71,7 @@ def _library() -> ctypes.CDLL:
     """The kernels. Raises UnsuitedError where they were not built, or the processor can't run them."""
     spec = find_spec("model._native")
     if spec is None or spec.origin is None:
-        raise UnsuitedError("they were not built: pip found no gcc as it installed Amends")
+        raise UnsuitedError("they were not built: pip found no gcc that could do it as it installed Amends")
     try:
         library = ctypes.CDLL(spec.origin)
     except OSError as error:

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from itertools import pairwise
 from typing import Any, Final
 
@@ -29,6 +30,7 @@ _EMAIL: Final = re.compile(
     r"(?:[\w-]{1,63}(?:\.| ?[(\[]dot[)\]] ?)){1,8}[^\W\d_]{2,24}(?![\w-])",
     re.IGNORECASE,
 )
+_SHORTEST_IBAN: Final = 15
 _IBAN: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]){11,30}(?![A-Za-z0-9])", re.ASCII)
 # In one piece, or in the groups that stand on cards: rows of dates and amounts are no cards.
 _CARD: Final = re.compile(
@@ -171,25 +173,34 @@ def _emails(text: str) -> Iterator[Span]:
 
 
 def _ibans(text: str) -> Iterator[Span]:
-    for match in _IBAN.finditer(text):
-        if found := _iban(match):
+    at = 0
+    while match := _IBAN.search(text, at):
+        found = _iban(match)
+        # What follows an IBAN may be part of the match, and what precedes it may look like the beginning of one.
+        at = found[1] if found else match.start() + 4
+        if found:
             yield found
 
 
 def _iban(match: re.Match[str]) -> Span | None:
-    """The span of the IBAN that the match begins with: words may follow it, so that the longest that adds up counts."""
-    whole = match.group()
-    for end in range(len(whole), 14, -1):
-        plain = re.sub("[ -]", "", whole[:end]).upper()
-        if (end == len(whole) or not whole[end].isalnum()) and len(plain) >= 15 and _adds_up(plain):
-            return match.start(), match.start() + end
-    return None
+    """The span of the IBAN that the match begins with: words may follow it, so that the longest that adds up counts.
+
+    The check digits are right where the rest of the number and then its first four characters leave 1 (ISO 13616).
+    """
+    whole, found, rest, count = match.group(), None, 0, 4
+    for place, char in enumerate(whole[4:], 5):
+        if char not in " -":
+            rest, count = _remainder(rest, char), count + 1
+            ends = place == len(whole) or not whole[place].isalnum()
+            if ends and count >= _SHORTEST_IBAN and reduce(_remainder, whole[:4], rest) == 1:
+                found = match.start(), match.start() + place
+    return found
 
 
-def _adds_up(iban: str) -> bool:
-    """Whether the check digits of an IBAN are right (ISO 13616)."""
-    digits = "".join(str(int(char, 36)) for char in iban[4:] + iban[:4])
-    return int(digits) % 97 == 1
+def _remainder(rest: int, char: str) -> int:
+    """Of a division by 97, one character on; a letter counts as two digits."""
+    value = int(char, 36)
+    return (rest * (100 if value > 9 else 10) + value) % 97
 
 
 def _cards(text: str) -> Iterator[Span]:

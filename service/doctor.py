@@ -199,7 +199,7 @@ def _runtime(here: Host) -> Check:
         found = f"{runtime} on the CPU, the 8-bit graph: {why}. Not the kernels of our own: {error}"
     advice = None
     if here.architecture in X86:
-        advice = "with gcc (apt-get install gcc) before pip install, scoring is a third faster"
+        advice = "install gcc (apt-get install gcc) and Amends once more (pip install -e .): scoring is a third faster"
     return Check("engine", "ok", found, advice)
 
 

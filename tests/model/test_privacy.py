@@ -14,6 +14,9 @@ from model.types import Author, Thread, Utterance
         ("+49 30 901820 in Berlin", "[phone] in Berlin"),
         ("IBAN DE89 3704 0044 0532 0130 00 thanks", "IBAN [iban] thanks"),
         ("GB82WEST12345698765432.", "[iban]."),
+        ("to GB29 NWBK 6016 1331 9268 19 or GB29 NWBK 6016 1331 9268 19 now", "to [iban] or [iban] now"),
+        ("DE89370400440532013000 and DE89 3704 0044 0532 0130 00", "[iban] and [iban]"),
+        ("ref AB12 GB29 NWBK 6016 1331 9268 19", "ref AB12 [iban]"),
         ("card 4111 1111 1111 1111, 5500-0000-0000-0004, 378282246310005", "card [card], [card], [card]"),
     ],
 )

@@ -317,8 +317,10 @@ def _compared(one: Item, other: Item, words: Sequence[str], other_words: Sequenc
     start, end, run = _longest(source.utterance.text, common)
     if contained < CONTAINED and run < LEAST_RUN:
         return None
-    confidence = max(contained if contained >= CONTAINED else 0.0, min(0.95, run / 20))
-    detail = f"{100 * contained:.0f} % of the shorter text's {SHINGLE}-word pieces stand in the other"
+    by_share, by_run = contained if contained >= CONTAINED else 0.0, min(0.95, run / 20)
+    confidence = max(by_share, by_run)
+    pieces = f"{100 * contained:.0f} % of the shorter text's {SHINGLE}-word pieces stand in the other"
+    detail = pieces if by_share >= by_run else f"{run} words in a row"
     quote = source.utterance.text[start:end]
     return _within("quote", source, target, confidence, quote, start, detail)
 

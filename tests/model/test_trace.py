@@ -138,6 +138,8 @@ def test_a_quote_is_found_with_its_place_in_both_directions_of_reading() -> None
         assert edge.quote == text[edge.start : edge.end]
         assert edge.quote == TALE[:-1]
         assert edge.confidence > 0.75
+        # What is given as the reason is what the confidence comes from.
+        assert edge.detail.endswith("words in a row") == (edge.confidence == 0.95)
 
 
 @pytest.mark.parametrize("time", [None, "2020-05-05T10:00:00+00:00"])

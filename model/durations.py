@@ -30,9 +30,20 @@ HOURS: Final = {
     "fortnight": 336.0,
     "month": 730.0,
     "year": 8760.0,
+    "decade": 87600.0,
 }
 # "For weeks" is at least two of them, and less than what people would count in the next larger unit.
-PLURAL: Final = {"second": 60, "minute": 45, "hour": 24, "day": 14, "night": 14, "week": 10, "month": 18, "year": 10}
+PLURAL: Final = {
+    "second": 60,
+    "minute": 45,
+    "hour": 24,
+    "day": 14,
+    "night": 14,
+    "week": 10,
+    "month": 18,
+    "year": 10,
+    "decade": 5,
+}
 ABOUT: Final = (0.75, 1.34)
 
 _SMALL = (
@@ -45,23 +56,30 @@ _TENS = dict(
 _ONE_WORD = "|".join([*_TENS, *sorted(_WORDS, key=len, reverse=True), "hundred", "dozen"])
 _FRACTION: Final = {"½": 0.5, "¼": 0.25, "¾": 0.75, "1/2": 0.5, "1/4": 0.25, "3/4": 0.75}
 _NUMBER = (
-    rf"(?:\d{{1,6}}(?:[.,]\d{{1,2}}| ?[½¼¾]| [13]/[24])?|[½¼¾]|(?:an? )?(?:{_ONE_WORD})(?:[- ](?:{_ONE_WORD})){{0,4}})"
+    rf"(?:\d{{1,3}}(?:,\d{{3}})+|\d{{1,6}}(?:[.,]\d{{1,2}}| ?[½¼¾]| [13]/[24])?|[½¼¾]"
+    rf"|(?:an? )?(?:{_ONE_WORD})(?:[- ](?:{_ONE_WORD})){{0,4}})"
 )
 _UNIT = (
     r"(?P<{0}>seconds?|secs?|minutes?|mins?|hours?|hrs?|days?|nights?|weeks?|wks?|fortnights?|months?|mths?"
-    r"|years?|yrs?)"
+    r"|years?|yrs?|decades?)"
 )
+# "48h", "14d": letters alone count only behind a figure, and neither "3d" nor "5D" is a time.
+_LETTER = r"(?P<letter>(?<=\d)h|(?<=\d )h|(?<=[\d][\d])(?-i:d)|(?<=[15-9])(?-i:d))"
+_CLOCK = r"(?:(?<=\dh) ?(?P<clock>[0-5]?\d)(?: ?m(?:ins?)?\b|(?<=h\d\d)))?"
+_QUARTER = r"(?P<quarter>(?:(?:an?|one|three)[- ])?quarters? of an?)"
 _VAGUE = r"(?P<vague>(?:a )?couple(?: of)?|(?:a|very) few|few|several|multiple|numerous|many|countless)"
 _FILL = r"(?:(?:full|whole|entire|long|more|additional|consecutive|calendar|solid|straight|damn|bloody|good) )*"
 _AMOUNT = (
-    rf"(?P<low>{_NUMBER})(?: ?(?:-|–|to|or|and) ?(?P<high>{_NUMBER}))?(?P<more>\+|(?: |-)?plus)?|{_VAGUE}"
+    rf"{_QUARTER}|(?P<low>{_NUMBER})(?: ?(?:-|–|to|or|and) ?(?P<high>{_NUMBER}))?(?P<more>\+|(?: |-)?plus)?|{_VAGUE}"
     r"|(?P<half>half(?: of)? an?|half)|(?P<one>an?)|(?P<bare>(?<=\b))"
 )
-_SECOND = rf"(?:,? (?:and )?(?P<second>{_NUMBER}|a half) ?(?:{_UNIT.format('unit2')})?)?"
-_TAIL = r"(?P<tail> or (?:so|more|longer|less)| plus\b)?\b(?!\w|/)"
+_SECOND = rf"(?:,? (?:and )?(?P<second>(?:a|three)[- ]quarters?|{_NUMBER}|a half) ?(?:{_UNIT.format('unit2')})?)?"
+_TAIL = r"(?P<tail> or (?:so|more|longer|less|two(?! (?:hour|day|week|month|year)))| plus\b)?\b(?!\w|/)"
 _DURATION = re.compile(
-    rf"(?<![\w$£€./-])(?:(?:{_AMOUNT})(?P<andhalf> and a half)?[ -]?{_FILL}(?P<business>(?:business|working|week) )?)"
-    + _UNIT.format("unit")
+    rf"(?<![\w$£€./-])(?:(?:{_AMOUNT})(?P<andhalf>[ -]and[ -]a[ -]half)?[ -]?"
+    rf"{_FILL}(?P<business>(?:business|working|week) )?)"
+    + rf"(?:{_UNIT.format('unit')}|{_LETTER})"
+    + _CLOCK
     + _SECOND
     + _TAIL,
     re.IGNORECASE,
@@ -89,18 +107,21 @@ _COUNTED = re.compile(
 
 # One of these stands in all that the patterns above find. Most sentences hold none, which is found out sooner.
 _HINT = re.compile(
-    r"sec|min|hour|hr|day|night|week|wk|month|mth|year|yr|morning|immediate|instant|right away|straight|once|spot"
+    r"sec|min|hour|hr|day|night|week|wk|month|mth|year|yr|decade|\d ?h|\dd|morning"
+    r"|immediate|instant|right away|straight|once|spot"
     r"|evening|afternoon",
     re.IGNORECASE,
 )
 
 _END = r"(?: (?:the|a|of|by|past|just|only|last|around|about))*\s*$"
 _UP_TO = re.compile(
-    rf"\b(?:within|under|less than|no more than|not more than|at most|up to|inside|maximum|below){_END}", re.I
+    rf"\b(?:within|under|(?<!no )(?<!not )less than|no more than|not more than|(?:no|not) (?:longer|later) than|at most"
+    rf"|up to|inside|maximum|below){_END}|(?:<=?|≤)\s*$",
+    re.I,
 )
 _OVER = re.compile(
-    rf"\b(?:over|more than|at least|upwards of|longer than|in excess of|beyond|greater than|minimum|a good)"
-    rf"{_END}|>\s*$",
+    rf"\b(?:over|more than|at least|upwards of|longer than|in excess of|beyond|greater than|minimum|a good"
+    rf"|(?:no|not) (?:less|fewer) than){_END}|(?:>=?|≥)\s*$",
     re.I,
 )
 # "They never kept me waiting more than five minutes": what is over is denied.
@@ -109,7 +130,12 @@ _NEVER_OVER = re.compile(
     rf"|last\w*|need\w*)(?: \w+){{0,3}}? (?:over|more than|longer than|beyond|greater than){_END}",
     re.I,
 )
-_ALMOST = re.compile(rf"\b(?:almost|nearly|close to|not quite|just under){_END}", re.I)
+# "What is going on two weeks later" asks, "it is going on two weeks" counts.
+_ALMOST = re.compile(
+    rf"\b(?:almost|nearly|close to|not quite|just under|coming up (?:to|on)|getting on for|pushing|approaching|nearing"
+    rf"|the (?:best|better) part of|(?<!what is )(?<!what's )(?<!what was )(?<!what’s )going on(?: for)?){_END}",
+    re.I,
+)
 _ROUGHLY = re.compile(rf"\b(?:about|around|approximately|approx\.?|roughly|circa|some){_END}|~\s*$", re.I)
 _LINK = re.compile(
     r"\b(?:for|in|within|over|after|took|takes?|taken|taking|wait(?:ed|ing|s)?|hold|of|been|literally|passed"
@@ -129,6 +155,10 @@ def durations(text: str) -> list[Duration]:
     return _apart(sorted(found, key=lambda d: (d.start, d.start - d.end)))
 
 
+# "At 17h30" is a time of the day.
+_TIME_OF_DAY = re.compile(r"\b(?:at|by|from|to|until|till|around|before)\s*$", re.I)
+
+
 def _apart(found: Sequence[Duration]) -> list[Duration]:
     kept: list[Duration] = []
     for duration in found:
@@ -143,8 +173,10 @@ def _counted(m: re.Match[str]) -> Duration | None:
 
 
 def _duration(text: str, m: re.Match[str]) -> Duration | None:
-    unit = _unit(m["unit"])
+    unit = _unit(m["unit"] or m["letter"])
     before = text[max(0, m.start() - 40) : m.start()]
+    if m["letter"] and (not m["low"] or (m["clock"] and _TIME_OF_DAY.search(before))):
+        return None
     bounds = _amount(m, unit, before)
     if bounds is None:
         return None
@@ -158,27 +190,47 @@ def _duration(text: str, m: re.Match[str]) -> Duration | None:
 def _amount(m: re.Match[str], unit: str, before: str) -> tuple[float, float] | None:
     """How many units, from and to; None where the match is no amount at all."""
     half = 0.5 if m["andhalf"] else 0.0
+    if m["quarter"]:
+        return _quarters(m["quarter"]), _quarters(m["quarter"])
     if m["low"]:
         low = number(m["low"])
-        return low + half, (number(m["high"]) if m["high"] else low) + half
+        high = number(m["high"]) if m["high"] else low + 1 if _or_two(m) and low == 1 else low
+        return low + half, high + half
     if m["half"]:
         return 0.5, 0.5
     if m["vague"]:
         word = m["vague"].lower()
         return (2, 3) if "couple" in word else (2, 5) if "few" in word else (3, 8)
     if m["one"]:
-        return (1 + half, 1 + half)
-    if m["unit"].lower().endswith("s") and m["unit"].lower() not in ("hrs", "secs", "mins") and _LINK.search(before):
+        return (1 + half, 2 if _or_two(m) else 1 + half)
+    if (
+        m["unit"]
+        and m["unit"].lower().endswith("s")
+        and m["unit"].lower() not in ("hrs", "secs", "mins")
+        and _LINK.search(before)
+    ):
         return (2, PLURAL[unit])
     return None
 
 
+def _or_two(m: re.Match[str]) -> bool:
+    return "two" in (m["tail"] or "").lower()
+
+
+def _quarters(words: str) -> float:
+    return 0.75 if "three" in words.lower() else 0.25
+
+
 def _extra(m: re.Match[str], unit: str) -> float:
-    """Hours of a second part: "two hours and ten minutes", "an hour and a half"."""
+    """Hours of a second part: "two hours and ten minutes", "an hour and a half", "1h30"."""
+    if m["clock"]:
+        return float(m["clock"]) * HOURS["minute"]
     if not m["second"]:
         return 0.0
     if m["second"].lower() == "a half":
         return 0.5 * HOURS[unit]
+    if "quarter" in m["second"].lower():
+        return _quarters(m["second"]) * HOURS[unit] if not m["unit2"] else 0.0
     second = _unit(m["unit2"]) if m["unit2"] else unit
     return number(m["second"]) * HOURS[second] if HOURS[second] < HOURS[unit] else 0.0
 
@@ -199,12 +251,25 @@ def _modified(low: float, high: float, before: str, m: re.Match[str]) -> tuple[f
 
 def _unit(word: str) -> str:
     word = word.lower().rstrip("s")
-    return {"sec": "second", "min": "minute", "hr": "hour", "wk": "week", "mth": "month", "yr": "year"}.get(word, word)
+    return {
+        "h": "hour",
+        "d": "day",
+        "sec": "second",
+        "min": "minute",
+        "hr": "hour",
+        "wk": "week",
+        "mth": "month",
+        "yr": "year",
+    }.get(word, word)
+
+
+# "1,200" is a thousand, "2,5" two and a half.
+_THOUSANDS = re.compile(r",(?=\d{3}\b)")
 
 
 def number(words: str) -> float:
     """A number in figures or English words up to the hundreds: "3", "2.5", "1 1/2", "forty eight", "a dozen"."""
-    plain = words.lower().replace(",", ".")
+    plain = _THOUSANDS.sub("", words.lower()).replace(",", ".")
     for part, value in _FRACTION.items():
         if plain.endswith(part):
             return value + float(plain.removesuffix(part).strip() or 0)

@@ -223,7 +223,7 @@ _NOT_REACTION = re.compile(
 _HAS_BEEN = re.compile(
     r"\b(?:it(?:'s| is| has|s)|that(?:'s| is| has)|have|has|had|as of)(?: now| already| just"
     r"| now)?(?: been)?(?: over| almost| nearly| about| more than| at "
-    r"least| well over)*\s*$",
+    r"least| well over| going on| coming up (?:to|on)| getting on for| close to| no less than)*\s*$",
     re.IGNORECASE,
 )
 _PASSED = re.compile(

@@ -182,6 +182,47 @@ def test_numbers_in_words_and_figures(words, value):
     assert number(words) == value
 
 
+@pytest.mark.parametrize(
+    ("words", "low", "high"),
+    [
+        ("no less than six weeks", 6 * WEEK, None),
+        ("no fewer than 3 days", 3 * DAY, None),
+        ("less than six weeks", 0, 6 * WEEK),
+        ("no longer than six weeks", 0, 6 * WEEK),
+        ("a quarter of a year", 2190, 2190),
+        ("three-quarters of a year", 6570, 6570),
+        ("three quarters of an hour", 0.75, 0.75),
+        ("an hour and a quarter", 1.25, 1.25),
+        ("< 1 hour", 0, 1),
+        ("> 1 hour", 1, None),
+        ("1,200 hours", 1200, 1200),
+        ("2,5 hours", 2.5, 2.5),
+        ("48h", 48, 48),
+        ("24-48h", 24, 48),
+        ("2h", 2, 2),
+        ("14d", 14 * DAY, 14 * DAY),
+        ("1h30", 1.5, 1.5),
+        ("1h 30m", 1.5, 1.5),
+        ("two-and-a-half weeks", 2.5 * WEEK, 2.5 * WEEK),
+        ("a decade", 87600, 87600),
+        ("a day or two", 24, 48),
+        ("an hour or two", 1, 2),
+        ("a day or more", 24, None),
+        ("it is going on two months", 0.75 * 2 * MONTH, 2 * MONTH),
+        ("what is going on two months later", 2 * MONTH, 2 * MONTH),
+        ("coming up to three weeks", 0.75 * 3 * WEEK, 3 * WEEK),
+        ("up to three weeks", 0, 3 * WEEK),
+    ],
+)
+def test_durations_in_figures_words_and_letters(words, low, high):
+    assert [(d.lower, d.upper) for d in durations(words)] == [(low, high)]
+
+
+@pytest.mark.parametrize("text", ["a 3d print on a 5D", "the train left at 17h30", "a h and a d", "vitamin D and H"])
+def test_letters_that_are_no_units(text):
+    assert durations(text) == []
+
+
 def test_times_of_the_day_and_prices_are_no_durations():
     assert durations("open 24/7, $40 weeks, version 2.5days3, the day, one of those years") == []
 

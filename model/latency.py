@@ -100,6 +100,19 @@ _NOTHING_YET = re.compile(
     r"|\band no\b",
     re.IGNORECASE,
 )
+# What has been going on until now: "has been pending for 7 weeks" is not over, "was pending" and "chased" are.
+_GOING_ON = re.compile(
+    r"\b(?:(?:has|have|hasn't|haven't)(?: now| already| still| just| both| all)*|i've|we've|they've|it's|he's|she's)"
+    r"(?: now| already| still)* been (?:(?:still|now|constantly|just|patiently|busy|desperately) )*[\"“'‘]?"
+    r"(?:pending|under (?:review|investigation|consideration)|in (?:review|process|progress|limbo|repair)"
+    r"|(?:in|at) (?:the|their|your) (?:repair )?(?:shop|workshop|garage|dealer\w*|service cent\w+)|being \w+ed"
+    r"|stuck|held up|sitting (?:on|with|in)|waiting|awaiting|chasing|stalling|fighting|battling|begging|pleading"
+    r"|arguing|going (?:back and forth|round)|asking (?:for|them|you)"
+    r"|trying to (?:get|reach|contact|claim|obtain|recover|resolve|sort|speak|talk|cancel|return|have))\b",
+    re.IGNORECASE,
+)
+# "It's been 21 days of waiting", "it is now day 21 of waiting".
+_OF_WAITING = re.compile(r"^ of (?:\w+ )?(?:waiting|silence|trying|chasing|asking|begging|no|nothing)\b", re.IGNORECASE)
 # What the company has done, and what says that it, or somebody else, did it.
 _CAME = re.compile(
     r"\b(?:replied|answered|responded|refunded|reimbursed|fixed|repaired|resolved|solved|sorted|replaced|paid|approved"
@@ -115,6 +128,7 @@ _NOT_DONE = re.compile(
 )
 _BY_ME = re.compile(r"\b(?:i|we)(?:'ve|'d)?(?: have| had| then| also| just| already| only)* ?$", re.IGNORECASE)
 _TO_ME = re.compile(r"(?:received|got)", re.IGNORECASE)
+_SINCE = re.compile(r"\b(?:since|after|even though|although|that)(?: \w+){0,4} $", re.IGNORECASE)
 _NOTHING_DONE = re.compile(r"^(?: me| us| back)? (?:nothing|no|nada)\b(?! less)", re.IGNORECASE)
 _CAME_AFTER_ALL = re.compile(
     r"\bbefore (?:\w+ ){0,4}(?:repl|answer|respon|call|rang|phon|e-?mail|wrote|contact|refund|paid|fix|resolv"
@@ -233,6 +247,13 @@ _PASSED = re.compile(
 
 def _reacts(text: str) -> bool:
     return bool(_ANSWER.search(text) or _REMEDY.search(text))
+
+
+def _done(part: str, verb: re.Match[str]) -> bool:
+    """Whether the verb, found in the part of a sentence, tells of something that was done, not by the author."""
+    before = part[: verb.start()]
+    by_me = _BY_ME.search(before) and not _TO_ME.match(verb[0])
+    return not (by_me or _NOT_DONE.search(before) or _NOTHING_DONE.search(part[verb.end() :]))
 
 
 # Words on either side of a duration that are looked at, and that are quoted.
@@ -358,6 +379,7 @@ class _Place:
             return False
         since = _HAS_BEEN.search(self.before) or _PASSED.search(self.after) or _AGO.search(self.after)
         open_still = _NOTHING_YET.search(self.clause) or self._on_it_none() or (since and self._nothing_yet())
+        open_still = open_still or _GOING_ON.search(self.clause)
         return not open_still or bool(_EVER.search(self.sentence))
 
     def _no_fact(self) -> bool:
@@ -438,23 +460,33 @@ class _Place:
             return True
         if self.duration.fixed or (self.duration.lower == 0 and self.duration.upper is not None):
             return False
-        if _CAME_AFTER_ALL.search(self.sentence) or self._came():
+        if _CAME_AFTER_ALL.search(self.sentence):
+            return False
+        if self._goes_on():
+            return not self._ended()
+        if self._came():
             return False
         # Where the clause tells of a reaction, what is missing elsewhere in the sentence is something else.
         missing = self.clause if _reacts(self.clause) else self.sentence
         return bool(_NOTHING_YET.search(missing)) or self._on_it_none()
 
+    def _goes_on(self) -> bool:
+        """Whether the time is told as one that lasts until now."""
+        waiting = _HAS_BEEN.search(self.before) and _OF_WAITING.search(self.after)
+        return bool(_GOING_ON.search(self.clause) or waiting)
+
+    def _ended(self) -> bool:
+        """Whether something that was done is told after it in the sentence."""
+        return any(
+            _done(self.after, m) and not _SINCE.search(self.after[: m.start()]) for m in _CAME.finditer(self.after)
+        )
+
     def _came(self) -> re.Match[str] | None:
         """What the company has done in the clause of the duration, the one that stands nearest to it."""
         start, _ = self._clause_span()
         middle = self.duration.start - start
-        found = [m for m in _CAME.finditer(self.clause) if self._done(m)]
+        found = [m for m in _CAME.finditer(self.clause) if _done(self.clause, m)]
         return min(found, key=lambda m: abs(m.start() - middle), default=None)
-
-    def _done(self, verb: re.Match[str]) -> bool:
-        before = self.clause[: verb.start()]
-        by_me = _BY_ME.search(before) and not _TO_ME.match(verb[0])
-        return not (by_me or _NOT_DONE.search(before) or _NOTHING_DONE.search(self.clause[verb.end() :]))
 
     def _about(self) -> About:
         came = self._came()

@@ -66,6 +66,22 @@ ANSWERS = [
     ("They have not answered for more than two weeks.", 2 * WEEK, None, True),
     ("We never waited longer than a day.", 0, DAY, False),
     ("They never kept me waiting more than five minutes.", 0, 5 / 60, False),
+    # What has been going on until now is not over, unless its end is told.
+    ("My refund has been pending for 7 weeks.", 7 * WEEK, None, True),
+    ('My claim has been "under review" for 7 weeks.', 7 * WEEK, None, True),
+    ("They have been sitting on my claim for 7 weeks.", 7 * WEEK, None, True),
+    ("I have been trying to get a refund for 3 months.", 3 * MONTH, None, True),
+    ("I've been chasing my refund for 3 months.", 3 * MONTH, None, True),
+    ("I have been fighting Larkfield for a refund for two years.", 2 * 8760, None, True),
+    ("It's been 21 days of waiting for my refund.", 21 * DAY, None, True),
+    ("It is now day 21 of waiting for my refund.", 20 * DAY, None, True),
+    ("My van has been in the shop for 5 weeks since they received it.", 5 * WEEK, None, True),
+    ("I chased them for my refund for six weeks.", 6 * WEEK, 6 * WEEK, False),
+    ("I have been chasing my refund for 3 months and it arrived today.", 3 * MONTH, 3 * MONTH, False),
+    ("I've been waiting three weeks for a refund and then they sent it.", 3 * WEEK, 3 * WEEK, False),
+    ("My claim was pending for 7 weeks.", 7 * WEEK, 7 * WEEK, False),
+    ("It took 21 days of waiting to get my refund.", 21 * DAY, 21 * DAY, False),
+    ("After 21 days of waiting for my refund it came.", 21 * DAY, 21 * DAY, False),
     # Words that often stand before other durations.
     ("Customer service replied two hours later.", 2, 2, False),
     ("Customer service took five days to answer my e-mail.", 5 * DAY, 5 * DAY, False),
@@ -117,6 +133,8 @@ NONE = [
     "I have dealt with lift firms for twenty years and nobody has ever done that for us.",
     "In 20 years nobody has ever called me back.",
     "I have been a loyal customer for 12 years and nobody called.",
+    "They have been fixing cars for 20 years.",
+    "I have been trying their new cream for 3 months.",
     "",
 ]
 

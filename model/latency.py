@@ -210,6 +210,37 @@ _OTHER_BEFORE = re.compile(
     r"|\b(?:gave|give|given|giving|grant(?:ed)?) (?:them|him|her|it|you|the \w+) (?:another |about |over |some )?)$",
     re.IGNORECASE,
 )
+# What is paid back for a time, and what broke after one.
+_PAID_FOR = re.compile(
+    r"\b(?:refund\w*|reimburs\w+|compensat\w+|credit(?:ed)?|money back)(?: me| us)?(?: of| for (?:the|those|these|our"
+    r"|my|both|all))(?: (?:about|over|almost|nearly|only|some))* $",
+    re.IGNORECASE,
+)
+_FEES_AFTER = re.compile(
+    r"^['’]s? (?:\w+ )?(?:fees?|rents?|pay|wages|salary|worth|notice|interest|credit|bills?|charges|premiums?|payments?"
+    r"|subscriptions?|memberships?|supply|money|warranty|guarantee|use)\b"
+    r"|^ (?:that |which )?(?:we|i) (?:had )?(?:missed|lost|paid|could(?:n't| not)|did(?:n't| not) (?:use|stay))\b",
+    re.IGNORECASE,
+)
+_BROKE = (
+    r"(?:broke|failed|died|leaked|cracked|snapped|packed up|gave (?:up|out|in)|fell apart|wore out|tore|conked out"
+    r"|burnt out|burst|went wrong|malfunctioned|collapsed|stopped (?:working|charging|heating|cooling))"
+)
+_BROKE_BEFORE = re.compile(
+    rf"\b{_BROKE}(?: (?:again|down|too|also|completely|apart|off|on me|on us))*(?: after| within| in)"
+    r"(?: (?:only|just|about|around|less than|under|barely|almost|nearly|the))* $",
+    re.IGNORECASE,
+)
+_BROKE_AFTER = re.compile(rf"^ (?:later|on|afterwards),? (?:(?!and\b|they\b)\w+ ){{1,4}}?{_BROKE}\b", re.IGNORECASE)
+# "I replied to them within an hour": the author reacts. How often they tried in a time is another matter.
+_I_REACTED = re.compile(
+    r"\b(?:i|we)(?:'ve|'d| have| had| then| also| always| even| just| already| promptly| both| duly)* (?:paid|replied"
+    r"|answered|responded|sent|returned|shipped|posted|called|rang|phoned|e-?mailed|wrote|contacted|complained|reported"
+    r"|apologi[sz]ed|cancelled|canceled|claimed|filed|submitted|informed|notified|told|asked|got back to|let)\b"
+    r"(?: (?!and\b|but\b|who\b|which\b|that\b|they\b|he\b|she\b|was\b|were\b|got\b|had\b|times\b|twice\b|\d)"
+    r"[\w'’-]+){0,6}? (?:within|inside|in (?:under|less than))(?: (?:the|of|about|just|only))* $",
+    re.IGNORECASE,
+)
 _RECENT = re.compile(r"\b(?:last|past|next|first) (?:the )?$", re.IGNORECASE)
 _FLYING = re.compile(
     r"\b(?:flights?|planes?|aircraft|train|bus|departure|boarding|takeoff|landed|tarmac)\b", re.IGNORECASE
@@ -363,6 +394,11 @@ class _Place:
     def _of_something_else(self) -> bool:
         if _OTHER_AFTER.search(self.after) or _THEN_I.search(self.after) or _OTHER_BEFORE.search(self.before[-60:]):
             return True
+        if self._paid_for() or _BROKE_AFTER.search(self.after):
+            return True
+        broke = _BROKE_BEFORE.search(self.before[-60:]) and not re.match(r" to \w", self.after)
+        if broke or _I_REACTED.search(self.before[-120:]):
+            return True
         relation = _RELATION_BEFORE.search(self.before[-60:])
         # "Customer service replied two hours later" tells of no customer of two hours.
         if relation and not _DONE_BEFORE.search(relation[0]) and not _TOOK.search(self.before):
@@ -372,6 +408,10 @@ class _Place:
         if _RECENT.search(self.before) and not self._nothing_yet():
             return True
         return bool(_FLYING.search(self.clause) and _LATE.search(self.clause))
+
+    def _paid_for(self) -> bool:
+        """Whether it is a time that money was paid for: nights missed, months of fees."""
+        return bool(_PAID_FOR.search(self.before[-60:]) or _FEES_AFTER.search(self.after))
 
     def _years(self) -> bool:
         """A year or more is a relationship or a history, unless something is still open or it took that long."""

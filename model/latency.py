@@ -67,7 +67,8 @@ _REMEDY = re.compile(
     r"|\bsort(?:ed)?(?: it| this| that| everything)? ?(?:out)?\b|\bprocess(?:ed|es|ing)?\b|\bpaid(?: out)?\b"
     r"|\bpay(?:s|ment)? (?:out|me|us)\b"
     r"|\bdeposit(?:ed)?\b|\bcredit(?:ed)?\b|\bcheque\b|\b(?:a|the|my) check\b|\bdeliver\w*|\bship(?:ped|s)?\b"
-    r"|\brestor\w+|\bturn ?around\b"
+    r"|\brestor\w+|\bturn ?around\b|\bunlock(?:ed|s)?\b|\bunblocked\b|\bunfro(?:ze|zen)\b|\breinstat\w+"
+    r"|\breactivated\b"
     r"|\brebook\w*|\bcompensat\w+|\bsettled?\b|\bapprov\w+|\bmoney (?:back|was|in|arrived)\b|\b(?:my|the|our) (?:money|"
     r"claim|parcel|package|bag|bags|luggage|order|part|parts|ticket)\b|\btechnician\b"
     r"|(?<!ve )(?<!we )(?<!i )\bdealt with\b|\bhandled\b"
@@ -118,7 +119,8 @@ _CAME = re.compile(
     r"\b(?:replied|answered|responded|refunded|reimbursed|fixed|repaired|resolved|solved|sorted|replaced|paid|approved"
     r"|processed|credited|deposited|delivered|shipped|called|rang|phoned|e-?mailed|contacted|texted|messaged|wrote|sent"
     r"|gave|apologi[sz]ed|arrived|came|turned up|showed up|(?:was|were|is|are|all) back|back on|restored|settled"
-    r"|reversed|waived|swapped|rebooked|compensated|received|got|reached out)\b",
+    r"|unlocked|unblocked|unfroze|reinstated|reactivated|reversed|waived|swapped"
+    r"|rebooked|compensated|received|got|reached out)\b",
     re.IGNORECASE,
 )
 _NOT_DONE = re.compile(
@@ -152,7 +154,8 @@ _ASKED = re.compile(
 )
 
 _BOUNDARY = re.compile(
-    r"[;:()–—]|,(?!\d)| - | but | although | though | however | whereas | while | which | so | because "
+    r"[;:()–—]|,(?!\d)| - | (?:instead of|rather than) "
+    r"| but | although | though | however | whereas | while | which | so | because "
     r"| and (?=(?:it|they|i|we|nobody|no|still|nothing|now|after|then|he|she|the|my|mine|when|got|received|have"
     r"|was|were|waited|took|kept|left|never|not)\b)",
     re.IGNORECASE,
@@ -238,7 +241,14 @@ _I_REACTED = re.compile(
     r"|answered|responded|sent|returned|shipped|posted|called|rang|phoned|e-?mailed|wrote|contacted|complained|reported"
     r"|apologi[sz]ed|cancelled|canceled|claimed|filed|submitted|informed|notified|told|asked|got back to|let)\b"
     r"(?: (?!and\b|but\b|who\b|which\b|that\b|they\b|he\b|she\b|was\b|were\b|got\b|had\b|times\b|twice\b|\d)"
-    r"[\w'’-]+){0,6}? (?:within|inside|in (?:under|less than))(?: (?:the|of|about|just|only))* $",
+    r"[\w'’-]+){0,6}? (?:within|inside|in (?:under|less than))(?: (?:the|of|about|just|only))* $"
+    r"|\b(?:i|we)(?:'ve|'d| have| had| then| finally)* (?:fixed|repaired|replaced|unlocked|unblocked|solved|resolved"
+    r"|sorted)(?: (?!and\b|but\b)\w+){0,3}? (?:after|within|in)(?: (?:about|just|only|under))* $",
+    re.IGNORECASE,
+)
+_INSTEAD_OF = re.compile(
+    r"(?:\b(?:instead of|rather than)|, not)(?: (?:the|an?|their|your|its|our|my|promised|usual|expected|quoted"
+    r"|advertised|agreed|stated|standard|normal|estimated|after|within|in|only|just|waiting))* $",
     re.IGNORECASE,
 )
 _RECENT = re.compile(r"\b(?:last|past|next|first) (?:the )?$", re.IGNORECASE)
@@ -314,6 +324,39 @@ _THEN_I = re.compile(
     r"|contact|ordered))",
     re.I,
 )
+# People and things that come beside "within the hour" and "the next day", and what is done to a bill.
+_PERSON = (
+    r"(?:he|she|they|someone|somebody|(?:an?|the|their|his|her|our|my|two|another) (?:\w+ )?(?:man|men|woman|lady"
+    r"|guys?|lad|technicians?|engineers?|plumbers?|electricians?|managers?|mechanics?|fitters?|drivers?|couriers?|crew|owner"
+    r"|rep|representative|supervisor|repairman|team|director))"
+)
+_CAME_BEFORE = re.compile(
+    rf"\b{_PERSON} (?:had |then |even |actually )?(?:came|turned up|showed up)"
+    r"(?: (?:out|over|round|around|by|himself|herself|themselves|to (?:us|me|our|my|the)(?: (?:house|door|flat))?))* $",
+    re.I,
+)
+_CAME_NEXT = re.compile(
+    rf"^\W*(?:{_PERSON} (?:had |then |even |actually )?(?:turned up|showed up|came (?:out|over|round|around|by|with"
+    r"|to (?:us|me|our|my|the house|fix|repair|replace|collect|look|apologi\w+)))\b"
+    rf"|(?:{_PERSON}|(?:an?|the|my|our) (?:\w+ )?(?:new|replacement|\w+ voucher|box of|bunch of) ?\w*)"
+    r" (?:was|were|stood|sat|waited|lay|appeared) (?:\w+ )?(?:at|on|outside|by) (?:my|our) (?:\w+ )?"
+    r"(?:door|doorstep|desk|porch|house|gate|flat)\b"
+    r"|(?:they|he|she|the (?:\w+ )?(?:manager|company|shop|bank|owner)) (?:had |then |even )?"
+    r"(?:cut|halved|lowered|reduced|corrected|cancelled|canceled|removed|struck|wiped|dropped|scrapped) (?:the|my|our)"
+    r" (?:\w+ )?(?:bill|invoice|fees?|charges?|price|fine|debt|interest)\b(?! card))",
+    re.I,
+)
+_UNWELCOME = re.compile(
+    r"\b(?:new (?:problem|issue|fault|leak|bill|invoice|charge)s?|bailiffs?|debt"
+    r"|collect(?:or|ion)s?|police|sales\w+|court|invoice for)\b",
+    re.I,
+)
+_GOT_IT = re.compile(
+    r"\b(?:i|we) (?:had |'ve |have )?(?:(?:had|have|got|received) (?:an?|the|my|our|his|her|their)(?: \w+){0,2}?"
+    r" (?:answer|reply|response|refund|money|replacement|call|call-?back|apology|credit|e-?mail|confirmation|solution)"
+    r"(?: (?:back|from \w+|in my account))*|heard back(?: from (?:them|him|her|\w+))?) $",
+    re.I,
+)
 _EVER = re.compile(r"\b(?:nobody|no one|none|never|not)\b.*\bever\b", re.I)
 _REFUSED = re.compile(r"\b(?:refus(?:e|es|ed)|declin(?:e|es|ed)) to\b", re.I)
 _BEFORE_IT_CAME = re.compile(
@@ -323,7 +366,7 @@ _BEFORE_IT_CAME = re.compile(
 )
 _NOT_YET_BEEN = re.compile(r"\b(?:has|have|had)(?:n't| not)(?: even| yet)? been (?:even |quite )?$", re.I)
 
-LATENCY_CUES: Final = frozenset({"speed", "contact", "solved", "follow_up", "redress"})
+LATENCY_CUES: Final = frozenset({"speed", "contact", "solved", "follow_up", "redress", "apology"})
 
 
 def latencies(
@@ -394,7 +437,7 @@ class _Place:
     def _of_something_else(self) -> bool:
         if _OTHER_AFTER.search(self.after) or _THEN_I.search(self.after) or _OTHER_BEFORE.search(self.before[-60:]):
             return True
-        if self._paid_for() or _BROKE_AFTER.search(self.after):
+        if self._paid_for() or _INSTEAD_OF.search(self.before[-60:]) or _BROKE_AFTER.search(self.after):
             return True
         broke = _BROKE_BEFORE.search(self.before[-60:]) and not re.match(r" to \w", self.after)
         if broke or _I_REACTED.search(self.before[-120:]):
@@ -438,6 +481,8 @@ class _Place:
         """The ways in which a duration is the time of a reaction."""
         if self.duration.fixed:
             yield self._done_near()
+            told = self._on_it("speed", "apology") and not _NOT_THEIRS.search(self.before)
+            yield told and bool(self._came() and _reacts(self.clause))
             return
         clause, reacts = self.clause, _reacts(self.clause)
         if _AGO.search(self.after):
@@ -475,9 +520,17 @@ class _Place:
 
     def _done_near(self) -> bool:
         """Whether "the next day" and the like stand beside something that the company did."""
+        if _GOT_IT.search(self.before) or self._came_near():
+            return True
         if _NOT_THEIRS.search(self.before) or re.match(r"\W*(?:deliver|ship|order|service)", self.after, re.I):
             return False
         return bool(_DONE_BEFORE.search(self.before) or _DONE_AFTER.search(self.after))
+
+    def _came_near(self) -> bool:
+        """Whether somebody or something came, or a bill was cut, in words that are no plain verb of a reaction."""
+        if _UNWELCOME.search(self.clause):
+            return False
+        return bool(_CAME_BEFORE.search(self.before[-80:]) or _CAME_NEXT.search(self.after))
 
     def latency(self, offset: int, utterance: str | None) -> Latency:
         """The duration as a time to react; offset: where `sentence` starts in the text."""
@@ -538,7 +591,9 @@ class _Place:
                 return "answer"
             if remedy:
                 return "remedy"
-        return "wait"
+        if self.duration.fixed and _CAME_NEXT.search(self.after):
+            return "remedy"
+        return "answer" if self.duration.fixed and self._came_near() else "wait"
 
     def _quote(self) -> Span:
         """The words of the clause near the duration: what shows the figure and what it is of."""

@@ -5,10 +5,13 @@ counts only where the words around it, or a cue of conduct on it, tie it to an a
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final, Literal
 
+from model.dates import Named, hours_between, named
 from model.durations import HOURS, Duration, durations
 from model.segment import Span, sentence_spans
 from model.types import Case, Cue
@@ -166,7 +169,8 @@ _NO_FACT = re.compile(
     r"|whether|allow|estimat\w+|guarantee\w*|"
     r"advertis\w+|polic(?:y|ies)|standard|deadline|maximum|aims?|target|industry|please|reasonable|within which"
     r"|takes? up to)\b"
-    r"|\b(?:would|will|can|could|may|might|shall|'ll|'d)\b(?! not\b|n't)|\b(?:told|said|says|claimed?|assured|informed)"
+    r"|\b(?:would|will|can|could|(?-i:may)|might|shall|'ll|'d)\b(?! not\b|n't)"
+    r"|\b(?:told|said|says|claimed?|assured|informed)"
     r" (?:me |us |that |it |they |to |i |we )*(?:would|will|could|takes?|within|in|wait|to wait|allow|up to"
     r"|a?n? ?\d|$)|\bsaid (?:\w+ ){1,3}(?:is|are|takes?)\b"
     r"|\b(?:need|want) (?:an?|the|my|it|this|you|them)\b|\bwant(?:s|ed)? (?:me|us) to\b",
@@ -366,6 +370,25 @@ _BEFORE_IT_CAME = re.compile(
 )
 _NOT_YET_BEEN = re.compile(r"\b(?:has|have|had)(?:n't| not)(?: even| yet)? been (?:even |quite )?$", re.I)
 
+# Dates: where the words about the second begin, and what is said with them.
+_DATE_BOUNDARY = re.compile(r"[,;:(–—]| - | (?:and|but|then|yet|so|until|till) ")
+_ASKED_SHORT = re.compile(
+    r"^\W*(?:reported|complained|wrote|e-?mailed|claimed|filed|applied|requested|submitted|raised|contacted)\b"
+    r"|\btook (?:my|our|down) (?:\w+ )?(?:name|details|number|address|complaint)\b",
+    re.I,
+)
+_SINCE_DATE = re.compile(r"\bsince (?:early |late |mid |last )?$", re.I)
+_NOW = re.compile(
+    r"\b(?:(?:it is|it's|it’s|its|we are|we're|today is|now)(?: now| already| nearly| almost)*)"
+    r"(?: on| in| the| mid| late| early| the end of)* $",
+    re.I,
+)
+_UNTIL = re.compile(r"\b(?:until|till|before) (?:the |early |late |mid )?$", re.I)
+_MERE_ORDER = re.compile(r"\b(?:ordered|called|rang|phoned|sent|asked|cancel\w+)$", re.I)
+_NOTHING_AT_END = re.compile(r"\b(?:nothing|silence|nada|crickets)\W*$", re.I)
+_NO_SUBJECT = re.compile(r"^\W*(?:(?:and|then|but|so|have|had|also|again|finally|only|just|i|we) )*$", re.I)
+_ARRIVED = re.compile(r"(?:arrived|came)", re.I)
+
 LATENCY_CUES: Final = frozenset({"speed", "contact", "solved", "follow_up", "redress", "apology"})
 
 
@@ -385,7 +408,117 @@ def latencies(
             place = _Place(text[left:right], near, after, on)
             if place.counts():
                 found.append(place.latency(left, utterance))
-    return tuple(found)
+    for dated in _dated(text, spans, utterance):
+        # A figure that is told of the same wait says more than its dates.
+        if not any(f.start < dated.end and dated.start < f.end for f in found):
+            found.append(dated)
+    return tuple(sorted(found, key=lambda f: f.start))
+
+
+def _dated(text: str, spans: Sequence[Span], utterance: str | None) -> Iterator[Latency]:
+    """Times between two dates of the text: one on which the author asked, one on which it came or had not come yet."""
+    starts = [a for a, _ in spans]
+    for one, other in pairwise(named(text)):
+        hours = hours_between(one, other)
+        if hours is None or other.start - one.end > AROUND:
+            continue
+        first, last = (bisect_right(starts, d.start) - 1 for d in (one, other))
+        if first < 0 or last - first not in (0, 1):
+            continue
+        between = _Between(text, one, other, spans, first, last)
+        state = between.state()
+        if state is None or (state == "open" and hours[0] == 0):
+            continue
+        start, end = between.quote()
+        open_still = state == "open"
+        upper = None if open_still else hours[1]
+        yield Latency(between.about(), hours[0], upper, open_still, text[start:end], start, end, utterance)
+
+
+@dataclass(frozen=True)
+class _Between:
+    """Two dates of a text, in its sentences number `first` and `last`, and the words around them."""
+
+    text: str
+    one: Named
+    other: Named
+    spans: Sequence[Span]
+    first: int
+    last: int
+
+    def _begin(self) -> int:
+        """Where the words about the first date begin; "that was on the ninth" speaks of the sentence before."""
+        begin = max(self.spans[self.first][0], self.one.start - AROUND)
+        if self.first and _THAT_WAS.search(self.text[begin : self.one.start]):
+            return max(self.spans[self.first - 1][0], self.one.start - AROUND)
+        return begin
+
+    def _turn(self) -> int:
+        """Where the words about the second date begin."""
+        if self.first != self.last:
+            return self.spans[self.last][0]
+        cut = _DATE_BOUNDARY.search(self.text, self.one.end, self.other.start)
+        return cut.start() if cut else self.one.end
+
+    def _end(self) -> int:
+        return min(self.spans[self.last][1], self.other.end + AROUND)
+
+    def state(self) -> Literal["came", "open"] | None:
+        """Whether something had come by the second date; None where the dates tell of something else."""
+        turn, end, begin = self._turn(), self._end(), self._begin()
+        asked, told = self.text[begin:turn], self.text[turn:end]
+        lasts = _WAITED.search(asked) or _GOING_ON.search(asked)
+        since = lasts and _SINCE_DATE.search(self.text[begin : self.one.start])
+        requests = _ASKED.search(asked) or _ASKED_SHORT.search(asked)
+        waits = since or _WAITED.search(asked)
+        if not (requests or waits) or _NO_FACT.search(asked) or _NO_FACT.search(told):
+            return None
+        to_date = self.text[turn : self.other.start]
+        if _NOW.search(to_date):
+            if any(_done(told, m) for m in _CAME.finditer(told)):
+                return None
+            follows = "".join(self.text[a:b][:AROUND] for a, b in self.spans[self.last + 1 : self.last + 2])
+            silent = any(_NOTHING_YET.search(part) for part in (asked, told, follows))
+            formal = requests and not _MERE_ORDER.search(requests[0])
+            return "open" if silent or since or formal else None
+        if _UNTIL.search(to_date):
+            return "came" if _NOTHING_YET.search(to_date) or waits else None
+        after = self.other.end + self.text.startswith(",", self.other.end)
+        cut = _DATE_BOUNDARY.search(self.text, after, end)
+        if self._came(self.text[turn : cut.start() if cut else end]):
+            return "came"
+        missing = _NOTHING_YET.search(told) and (_reacts(told) or _NOTHING_AT_END.search(told))
+        return "open" if missing and not _CAME_AFTER_ALL.search(told) else None
+
+    def _came(self, told: str) -> bool:
+        """Whether the company did something here; "wrote on 3 May and wrote again" are the author's doings."""
+        for verb in _CAME.finditer(told):
+            by_none = _NO_SUBJECT.match(told[: verb.start()])
+            mine = _TO_ME.match(verb[0]) or _ARRIVED.match(verb[0])
+            if _done(told, verb) and (mine or not by_none) and (not _TO_ME.match(verb[0]) or _reacts(told)):
+                return True
+        return False
+
+    def about(self) -> About:
+        told, asked = self.text[self._turn() : self._end()], self.text[self._begin() : self._turn()]
+        for part in (told, asked):
+            if _ANSWER.search(part):
+                return "answer"
+            if _REMEDY.search(part):
+                return "remedy"
+        return "wait"
+
+    def quote(self) -> Span:
+        """The words from one date to the other with those beside them; of the second only where a line ends between."""
+        begin = self.spans[self.first][0]
+        start = self.one.start
+        if "\n" in self.text[start : self.other.end]:
+            begin, start = self.spans[self.last][0], self.other.start
+        begin = max(begin, start - AROUND)
+        left = [m.start() for m in re.finditer(r"\S+", self.text[begin:start])][-QUOTE:]
+        end = self._end()
+        right = [m.end() for m in re.finditer(r"\S+", self.text[self.other.end : end])][:QUOTE]
+        return begin + min(left, default=start - begin), self.other.end + max(right, default=0)
 
 
 def _cues_on(cues: Sequence[Cue], start: int, end: int, sentence: Span) -> list[tuple[Cue, bool]]:

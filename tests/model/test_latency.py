@@ -102,6 +102,7 @@ ANSWERS = [
     ("The refund took 5 weeks instead of the promised 5 days.", 5 * WEEK, 5 * WEEK, False),
     ("They offered a voucher instead of a refund after 3 weeks.", 3 * WEEK, 3 * WEEK, False),
     ("The refund took 5 weeks, not 5 days.", 5 * WEEK, 5 * WEEK, False),
+    ("On 3 May they replied within two days.", 0, 2 * DAY, False),
     # Words that often stand before other durations.
     ("Customer service replied two hours later.", 2, 2, False),
     ("Customer service took five days to answer my e-mail.", 5 * DAY, 5 * DAY, False),

@@ -397,6 +397,12 @@ def latencies(
 ) -> tuple[Latency, ...]:
     """Times to react that the text tells, in order. cues: what was read in it; sentences: its spans where known."""
     spans = tuple(sentences) if sentences is not None else sentence_spans(text)
+    # Telephones write "haven’t": the patterns know one apostrophe, and the place of everything stays as it is.
+    found = _found(text.replace("’", "'"), cues, spans, utterance)
+    return tuple(replace(f, quote=text[f.start : f.end]) for f in sorted(found, key=lambda f: f.start))
+
+
+def _found(text: str, cues: Sequence[Cue], spans: Sequence[Span], utterance: str | None) -> list[Latency]:
     found = []
     for i, (a, b) in enumerate(spans):
         after = text[slice(*spans[i + 1])][:AROUND] if i + 1 < len(spans) else ""
@@ -412,7 +418,7 @@ def latencies(
         # A figure that is told of the same wait says more than its dates.
         if not any(f.start < dated.end and dated.start < f.end for f in found):
             found.append(dated)
-    return tuple(sorted(found, key=lambda f: f.start))
+    return found
 
 
 def _dated(text: str, spans: Sequence[Span], utterance: str | None) -> Iterator[Latency]:
@@ -647,7 +653,9 @@ class _Place:
             return True
         near = self.before[-30:]
         linked = re.search(
-            r"\b(?:within|in|after|for|under|than|over|about|around|almost|nearly|only|just|of)\b[\w ]*$", near, re.I
+            r"\b(?:within|in|after|for|under|than|over|about|around|almost|nearly|only|just|of)\b[\w <>=~≤≥]*$",
+            near,
+            re.I,
         )
         return bool(linked or _LATER.search(self.after))
 

@@ -344,7 +344,7 @@ class Scorer:
         stated = [s for t in texts for s in t.reading.statements]
         features = case_features([t.text_reading for t in texts])
         loyalty = self._bundle.loyalty.estimate(features, cues, tenure, stated)
-        foreign = {language(t.raw) for t in texts} - {"en", "und"}
+        foreign = _foreign([t.raw for t in texts])
         if foreign:
             return (
                 "out_of_domain",
@@ -415,6 +415,15 @@ def has_words(text: str) -> bool:
 def _states_loyalty(texts: Sequence[Scored]) -> bool:
     statements = [s for t in texts for s in t.reading.statements]
     return any(s.kind in ("stay", "leave") and s.probability >= SAYS for s in statements)
+
+
+def _foreign(texts: Sequence[str]) -> set[str]:
+    """The other languages that an author's texts are in, where these are longer than the English ones together."""
+    lengths: Counter[str] = Counter()
+    for text in texts:
+        lengths[language(text)] += len(text)
+    foreign = {code for code in lengths if code not in ("en", "und")}
+    return foreign if sum(lengths[code] for code in foreign) > lengths["en"] else set()
 
 
 def by_author(utterances: Sequence[Utterance]) -> list[list[Utterance]]:

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from model.encoder import States
-from model.scorer import CHUNK, Scorer, _failure, chunks
+from model.scorer import CHUNK, Scorer, _failure, _foreign, chunks
 from model.types import Author, Thread, Utterance
 from tests.fakes import WORDS, FakeEncoder, fake_bundle, fake_scorer
 
@@ -337,3 +337,12 @@ def test_a_failure_that_is_likelier_than_not_has_a_kind_and_a_severity():
     assert _failure([unsure]) == ("billing", 2)
     assert _failure([sound]) == ("none", 0)
     assert _failure([sound, unsure]) == ("billing", 2)
+
+
+def test_an_author_is_out_of_domain_where_more_is_foreign_than_english():
+    story = "I called them twice about the kettle, and nobody ever rang back. In the end they sent me a new one."
+    thanks = "Muchas gracias por la ayuda, son ustedes muy amables conmigo."
+    assert _foreign([story, thanks]) == set()
+    assert _foreign([thanks]) == {"es"}
+    assert _foreign([thanks, "Ok."]) == {"es"}
+    assert _foreign(["Thank you so much for all of your help.", thanks, thanks]) == {"es"}

@@ -169,8 +169,9 @@ def _mean(probabilities: Sequence[Mapping[str, float]], weights: Sequence[int]) 
 def _place(utterances: Sequence[Utterance]) -> str:
     if any(u.kind == "post" for u in utterances):
         return "post"
-    alone = all(u.kind == "review" or (u.kind == "tweet" and u.parent is None) for u in utterances)
-    return "review" if alone else "comment"
+    # Who opens with a review or tweet stays its author when they answer once more.
+    opens = any(u.kind == "review" or (u.kind == "tweet" and u.parent is None) for u in utterances)
+    return "review" if opens else "comment"
 
 
 def _same(name: str, brand: str | None) -> bool:

@@ -364,7 +364,7 @@ class Scorer:
             brand,
             subject,
             states_loyalty=_states_loyalty(texts),
-            tells_conduct=any(c.state != "hypothetical" for t in texts for c in t.reading.cues),
+            conduct=_told(texts),
         )
         failure, severity = _failure(texts)
         status, reason, loyalty = self._judged(decision, texts)
@@ -415,6 +415,17 @@ def has_words(text: str) -> bool:
 def _states_loyalty(texts: Sequence[Scored]) -> bool:
     statements = [s for t in texts for s in t.reading.statements]
     return any(s.kind in ("stay", "leave") and s.probability >= SAYS for s in statements)
+
+
+def _told(texts: Sequence[Scored]) -> list[str]:
+    """The sentences that report what the company did; what it might or should do is left out."""
+    told: dict[tuple[int, int, int], str] = {}
+    for i, text in enumerate(texts):
+        for cue in (c for c in text.reading.cues if c.state != "hypothetical"):
+            inside = [(s.start, s.end) for s in text.sentences if s.start < cue.end and cue.start < s.end]
+            for start, end in inside or [(cue.start, cue.end)]:
+                told[i, start, end] = text.raw[start:end]
+    return list(told.values())
 
 
 def _foreign(texts: Sequence[str]) -> set[str]:

@@ -143,12 +143,225 @@ def test_who_opens_a_thread_with_what_the_company_did_tells_of_themselves():
     comment = [Utterance("2", text, author=Author("Kim"), parent="1")]
     journalist = {**MOSTLY_CUSTOMER, "customer": 0.6, "commentator": 0.3}
     assert decide_role(post, [MOSTLY_CUSTOMER]).role != "customer"
-    assert decide_role(post, [MOSTLY_CUSTOMER], tells_conduct=True).role == "customer"
-    assert decide_role(comment, [MOSTLY_CUSTOMER], tells_conduct=True).role != "customer"
-    assert decide_role(post, [journalist], tells_conduct=True).role == "commentator"
+    assert decide_role(post, [MOSTLY_CUSTOMER], conduct=[text]).role == "customer"
+    assert decide_role(comment, [MOSTLY_CUSTOMER], conduct=[text]).role != "customer"
+    assert decide_role(post, [journalist], conduct=[text]).role == "commentator"
 
 
 def test_the_decision_says_how_sure_it_is_and_why():
     found = decide_role([Utterance("1", "I bought one.", author=Author("Kim"))], [MOSTLY_CUSTOMER])
     assert 0.5 < found.probability <= 1
     assert "own dealings" in found.reason
+
+
+def tells(text, brand=None, subject="", **options):
+    """The role of who tells of conduct in every sentence of a comment."""
+    sentences = [part for part in text.replace("!", ".").split(".") if part.strip()]
+    utterance = Utterance("1", text, author=Author("Kim"), parent="0")
+    return decide_role([utterance], [MOSTLY_CUSTOMER], brand, subject, conduct=sentences, **options).role
+
+
+@pytest.mark.parametrize("kind", ["tweet", "review"])
+def test_who_opens_with_a_review_or_tweet_stays_a_customer_when_they_answer(kind):
+    opening = Utterance(
+        "1", "@Norlink Without internet for eleven days, and no answer.", kind=kind, author=Author("Bex")
+    )
+    again = Utterance("3", "See above.", kind="comment", author=Author("Bex"), parent="2")
+    alone = decide_role([again], [MOSTLY_CUSTOMER])
+    both = decide_role([opening, again], [MOSTLY_CUSTOMER, MOSTLY_CUSTOMER])
+    assert (alone.role != "customer", both.role) == (True, "customer")
+    assert both.probability == pytest.approx(decide_role([opening], [MOSTLY_CUSTOMER]).probability)
+
+
+def test_an_answer_in_tweets_opens_nothing():
+    answers = [Utterance(n, "Read the terms.", kind="tweet", author=Author("Cy"), parent="1") for n in ("2", "3")]
+    assert decide_role(answers, [MOSTLY_CUSTOMER, MOSTLY_CUSTOMER]).role == "bystander"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "They refused to refund me as well.",
+        "They will not refund me either.",
+        "They hung up on me.",
+        "I wrote to Norlink in March and did not hear back until June.",
+        "My router has been dead for 3 weeks.",
+        "PawSure paid mine in 5 days, no fuss.",
+        "I had to ring nine times.",
+        "I asked for a refund and got a voucher.",
+        "I lost two days of work and they offered 5 pounds.",
+        "You should complain to the ombudsman. I did and got 200 pounds within a month.",
+        "They said they\u2019d contact us.",
+        "Nobody at Norlink could reach us. We lost three days.",
+        "They promised to contact us within a week and never did.",
+    ],
+)
+def test_victims_in_comments_tell_of_dealings_in_many_words(text):
+    assert role(text, brand="Norlink") == "customer"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Don't call me naive, but this is how it goes.",
+        "They don't pay me enough to read all of that.",
+        "I had to laugh at the answer, and I had to call this out.",
+        "I lost two hours reading this thread.",
+        "I lost interest after the first paragraph.",
+        "My guess is that nobody reads the mails.",
+        "My question was who pays for it.",
+        "They lost my respect with that answer.",
+        "I asked for an example.",
+        "I had to wait to read the end.",
+    ],
+)
+def test_words_like_those_of_dealings_make_no_customer(text):
+    probabilities = {**dict.fromkeys(ROLES, 0.02), "customer": 0.6, "bystander": 0.3}
+    assert role(text, probabilities=probabilities, brand="Norlink") == "bystander"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Nine calls, and a shrug for me at the end.",
+        "It took I don't know how long until I stood in the queue once more.",
+    ],
+)
+def test_who_tells_of_conduct_that_befell_them_has_dealings(text):
+    assert role(text) != "customer"
+    assert tells(text) == "customer"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I think they never answered anybody.",
+        "I read that they kept quiet for eleven days.",
+        "It seems to me that nobody checked the line.",
+        "I cried when they gave you the money back.",
+        "My brother had that dryer and nobody came.",
+        "My opinion: an apology without a date is hollow.",
+        "The couple next to me paid for meals and got none.",
+        '"It was my mistake," the man at the desk said.',
+        "If I were you the ombudsman would hear from me.",
+        "Shipping within the US is free and quick.",
+    ],
+)
+def test_who_tells_of_conduct_towards_others_is_no_customer(text):
+    assert tells(text) != "customer"
+
+
+def test_words_that_befell_somebody_count_where_the_model_sees_a_customer():
+    utterance = Utterance("1", "Nine calls, and a shrug for me at the end.", author=Author("Kim"), parent="0")
+    unsure = {**dict.fromkeys(ROLES, 0.05), "customer": 0.5, "company": 0.3}
+    assert decide_role([utterance], [unsure], conduct=[utterance.text]).role != "customer"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Not a customer, but reading this I never will be.",
+        "I'm not a customer of theirs, but I will stay with Quill after this.",
+        "I have never been a customer and will not switch.",
+        "I don't have an account with them and will stay away.",
+        "I was thinking of switching to Norlink. Now I won't.",
+        "We were about to order one from Norlink, not any more.",
+        "I'll stick with Quill, thanks.",
+        "I would switch to Norlink if they came to our village.",
+    ],
+)
+def test_who_was_never_there_neither_stays_nor_leaves(text):
+    sure = {**dict.fromkeys(ROLES, 0.001), "customer": 0.99, "bystander": 0.006}
+    utterance = Utterance("1", text, author=Author("Kim"), parent="0")
+    assert decide_role([utterance], [sure], "Norlink", states_loyalty=True).role != "customer"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I am not a customer any more.",
+        "I am not a happy customer and won't be back.",
+        "I don't have an account any more, I closed it.",
+        "I'll stick with Norlink, thanks.",
+        "I'll stick with them.",
+        "I was thinking of switching to Quill. Now I won't.",
+        "I was going to buy another Norlink. Not any more.",
+        "I will stay with NL.",
+        "I left them, and I'll stick with Quill.",
+        "I was not a customer then, but I bought one in May.",
+        "I am going back to Norlink, I will switch to Norlink again.",
+    ],
+)
+def test_who_was_there_stays_or_leaves(text):
+    utterance = Utterance("1", text, author=Author("Kim"), parent="0")
+    brand = "Nor Link" if "NL" in text else "Norlink"
+    assert decide_role([utterance], [MOSTLY_CUSTOMER], brand, states_loyalty=True).role == "customer"
+
+
+def test_with_whom_somebody_stays_counts_only_where_the_brand_is_known():
+    utterance = Utterance("1", "I'll stick with Quill, thanks.", author=Author("Kim"), parent="0")
+    assert decide_role([utterance], [MOSTLY_CUSTOMER], states_loyalty=True).role == "customer"
+    assert decide_role([utterance], [MOSTLY_CUSTOMER], "Quill", states_loyalty=True).role == "customer"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I contacted Norlink for comment; a spokesperson told me that the fault was fixed on Monday.",
+        "Their spokesman told me that letters went out.",
+        "They offered me a job once.",
+        "I am their supplier, they paid me after 90 days.",
+        "I used to work for them, and they paid me late.",
+        "I applied for a job there and they never called me.",
+    ],
+)
+def test_who_deals_with_the_company_otherwise_is_no_customer(text):
+    assert role(text, brand="Norlink") != "customer"
+    assert tells(text, "Norlink") != "customer"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I am a journalist myself, and they lost my parcel.",
+        "As a contractor I need the line, and they sent me a bill for nothing.",
+        "They told me that their supplier was out of stock.",
+        "I missed a job interview because they sent me to the wrong gate.",
+        "I used to work for them, but I also bought two routers and they refused to refund me.",
+        "Their spokesman said that all were paid; they never paid me.",
+    ],
+)
+def test_who_is_something_else_too_stays_a_customer(text):
+    assert role(text, brand="Norlink") == "customer"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Hello Bex, Dan from Norlink's executive team. I've called you twice today, and I am sorry.",
+        "I've called you twice today. I have refunded the month.",
+        "Hi Ruth, that is not good. Could you DM us your order number?",
+        "Feel free to contact us at any time.",
+        "Please send the order number and email us a photo.",
+        "The mistake on our end has been found.",
+        "Your line runs again, our engineers found the fault.",
+    ],
+)
+def test_staff_who_answer_in_person_are_the_company(text):
+    assert role(text, brand="Norlink", probabilities={**dict.fromkeys(ROLES, 0.02), "customer": 0.8}) == "company"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Dan from Norlink's executive team called me twice and refunded the month.",
+        "Hi Dan from Norlink, you never called me back.",
+        "Nobody bothered to contact us.",
+        "They should contact us, we waited for a week.",
+        "Please have somebody contact us, our line has been dead since May.",
+        "Our customers could not reach us, we lost three days.",
+        "They checked, and there was no fault on our end. They sent us a bill.",
+    ],
+)
+def test_customers_who_say_us_are_not_the_company(text):
+    assert role(text, brand="Norlink") == "customer"

@@ -95,8 +95,23 @@ _SIGNS: Final = (
     ("goods of the grey market", 3.0, r"\b(?:viagra|cialis|replica (?:watches|handbags)|handbag replicas?"
         r"|payday loans?|online casino|escort service)\b"),
 )  # fmt: skip
+# Patterns of many parts take long to find nothing. One of these stands in all that the pattern of the sign finds.
+_HINTS: Final = {
+    "an invitation to one's own channel": (
+        "channel", "vid", "song", "rap", "cover", "remix", "music", "vlog", "mixtape", "playlist", "youtube",
+        "gameplay", "sub", "suscribe",
+    ),
+    "a call to come elsewhere": (
+        "site", "web", "blog", "page", "shop", "store", "profil", "my name", "my pic", "link in", ">>", "dot ",
+        "space", "skype", "whatsapp", "whats app", "telegram", "instagram", "mail", "me on ", "me at ", "follow",
+    ),
+    "a claim about money to be made": (
+        "money", "cash", "income", "$", "forex", "crypto", "bitcoin", "guaranteed", "personal loan",
+    ),
+}  # fmt: skip
+# For text in small letters, which takes half the time of ignoring the case.
 _COMPILED: Final = tuple(
-    (name, weight, re.compile(pattern, re.IGNORECASE | re.DOTALL)) for name, weight, pattern in _SIGNS
+    (name, weight, _HINTS.get(name, ("",)), re.compile(pattern, re.DOTALL)) for name, weight, pattern in _SIGNS
 )
 SIGNS: Final = (
     *(name for name, _, _ in _SIGNS),
@@ -164,7 +179,12 @@ def signs(text: str) -> list[tuple[str, float]]:
 def _signs(text: str) -> tuple[tuple[str, float], ...]:
     """The rules and the linear model both ask for them, one soon after the other."""
     text = text.replace("\u2019", "'").replace("&#39;", "'").replace("&amp;", "&")[:6000]
-    found = [(name, weight) for name, weight, pattern in _COMPILED if pattern.search(text)]
+    small = text.lower()
+    found = [
+        (name, weight)
+        for name, weight, hints, pattern in _COMPILED
+        if any(hint in small for hint in hints) and pattern.search(small)
+    ]
     links = len(_URL.findall(text))
     if links:
         found.append(("a link", 0.5))

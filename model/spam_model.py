@@ -11,6 +11,7 @@ import math
 import re
 import unicodedata
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -146,13 +147,22 @@ def features(text: str) -> Features:
     hand = np.asarray([*(float(name in found) for name in SIGNS), *_manners(text, sum(found.values()))], np.float32)
     plain = re.sub(r"\d", "0", _URL.sub(f" {_LINK} ", text)).casefold()
     tokens = _TOKEN.findall(plain)
-    # Of two with one hash the last is named; which one, nobody can tell.
-    spoken = [*tokens, *map(" ".join, pairwise(tokens))]
     pieces: set[int] = set()
     for word in set(plain.split()):
         pieces.update(_known_pieces(word) if len(word) <= _KNOWN_CHARS else _piece_hashes(word))
     hashes = np.fromiter(sorted(pieces), dtype=np.int64, count=len(pieces))
-    return Features({_hash(w): w for w in spoken}, hashes + BUCKETS, hand)
+    return Features(_word_hashes(tokens), hashes + BUCKETS, hand)
+
+
+def _word_hashes(tokens: Sequence[str]) -> dict[int, str]:
+    """Words and pairs by hash. Of two with one hash the last is named; which one, nobody can tell."""
+    encoded = [token.encode("utf-8", "surrogatepass") for token in tokens]
+    sums = list(map(zlib.crc32, encoded))
+    found = {total % BUCKETS: token for total, token in zip(sums, tokens, strict=True)}
+    # The sum of a pair goes on from that of its first word.
+    for (first, second), total, rest in zip(pairwise(tokens), sums, encoded[1:], strict=False):
+        found[zlib.crc32(b" " + rest, total) % BUCKETS] = f"{first} {second}"
+    return found
 
 
 def _piece_hashes(word: str) -> tuple[int, ...]:

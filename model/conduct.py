@@ -32,8 +32,35 @@ _TURN = re.compile(r"\b(?:but|until|when|then|now|before|yet)\b", re.IGNORECASE)
 # "If they had rung me", "they should have told me": nothing of it happened, whatever the head makes of the words after.
 _UNREAL = re.compile(
     r"\bif (?:only )?(?:[\w']+ ){1,3}?had (?!to\b)\w+"
-    r"|\b(?:should|could|might|ought to)(?: at least| simply| just)? have (?!to\b|cared\b)\w+",
+    r"|\b(?P<modal>should|could|might|ought to)(?: at least| simply| just)? have (?!to\b|cared\b)(?P<verb>\w+)",
     re.IGNORECASE,
+)
+# Sayings that make nothing unreal: "could have been worse", "should have taken an hour", "you should have seen it".
+_NORM = re.compile(
+    r" (?:\w+ ){0,2}?worse\b|(?<=taken) (?:(?:up to|a few|at most|only|about|\w+) ){0,2}?"
+    r"(?:seconds?|minutes?|hours?|days?|weeks?|months?|no time)\b",
+    re.IGNORECASE,
+)
+_MINE = re.compile(r"\b(?:i|we|you|one)(?: (?:really|probably|just|all))? $", re.IGNORECASE)
+_SAYING = re.compile(
+    r"known|seen|guessed|reali[sz]ed|listened|checked|read|cried|kissed|hugged|lost|sworn", re.IGNORECASE
+)
+# Where a case that did not happen ends, and facts go on. "If they had rung me, they would have heard" is all one case.
+_NOT_REAL_EITHER = r"(?!(?: \w+)? (?:would|could|should|might|will)\b|['\u2019]d\b)"
+_SOMEBODY = r"(?:they|he|she|it|i|we|nobody|no[ -]one|(?:the|my|their) \w+)\b"
+_FACTS_AGAIN = re.compile(
+    rf"[;:.]|,? (?:but|yet) |(?:,(?: and)?| and| when) {_SOMEBODY}{_NOT_REAL_EITHER}"
+    r"| because | instead of | rather than ",
+    re.IGNORECASE,
+)
+_FACTS_AFTER_IF = re.compile(r"[;:.]|,? (?:but|yet) ", re.IGNORECASE)
+# "explained it should have been lifted, and paid me": nobody is lifted and pays in one breath.
+_PAID_ME = re.compile(r",? and \w+ (?:me|us)\b", re.IGNORECASE)
+# Words of a fact that the case is only added to: "sent a refund, which they", "apologised and explained it".
+_ADDED_TO = re.compile(
+    r"^(?!when|if|after|as|since|because)(?!.*\b(?:i|we) (?:\w+ )?(?:explain|agree|admit|confirm))"
+    r"(?:\w.*\W)?(?:which|(?:explain|admit|agree|confirm|conced|acknowledg)\w*)(?: that)?(?: \w+){1,4} $",
+    re.IGNORECASE | re.DOTALL,
 )
 _WHETHER = re.compile(
     r"\b(?:ask\w*|know|knew|see|check\w*|wonder\w*|sure|tell|told|confirm\w*|clear)(?: [\w']+){0,2} $", re.IGNORECASE
@@ -156,10 +183,32 @@ def _reading(raw: str, text: TokenizedText, found: Sequence[_Found], fields: dic
 def _unreal(raw: str, sentence: Span, start: int, end: int) -> bool:
     """Whether the words of raw[start:end] stand in or right after a case that did not happen."""
     for found in _UNREAL.finditer(raw, max(sentence[0], start - UNREAL_BEFORE - 30), end):
-        near = found.end() > start - UNREAL_BEFORE and not re.search(r"[;:.]", raw[found.end() : start])
-        if near and not _WHETHER.search(raw, sentence[0], found.start()):
+        if found.end() <= start - UNREAL_BEFORE or _WHETHER.search(raw, sentence[0], found.start()):
+            continue
+        if found["modal"] is None:
+            over = _facts_from(_FACTS_AFTER_IF, raw, found.end(), start, end)
+        else:
+            over = (
+                _is_saying(raw, found)
+                or _facts_from(_FACTS_AGAIN, raw, found.end(), start, end)
+                or _ADDED_TO.search(raw[start : found.start()]) is not None
+                or (found["verb"].lower() == "been" and _PAID_ME.search(raw, found.end(), end) is not None)
+            )
+        if not over:
             return True
     return False
+
+
+def _facts_from(again: re.Pattern[str], raw: str, unreal: int, start: int, end: int) -> bool:
+    """Whether what `again` finds stands between the unreal words and most of those of raw[start:end]."""
+    found = again.search(raw, unreal, end)
+    return found is not None and unreal <= start and found.start() <= (start + end) / 2
+
+
+def _is_saying(raw: str, found: re.Match[str]) -> bool:
+    """Whether such words tell of the author or of a norm: "I should have known", "it could have been worse"."""
+    own = _SAYING.fullmatch(found["verb"]) and _MINE.search(raw, max(0, found.start() - 15), found.start())
+    return bool(own or _NORM.match(raw, found.end()))
 
 
 def counted(found: Iterable[Cue | Statement], stating: Sequence[Span]) -> dict[str, float]:

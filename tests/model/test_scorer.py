@@ -288,7 +288,7 @@ def test_what_the_company_answers_in_the_thread_is_known_and_not_counted():
     answered = fake_scorer().score(thread(post, comment("2", SORRY, "Kettle Support"), comment("3", HAPPY, "Bo")))
     ann = case(answered, "Ann")
     assert case(answered, "Kettle Support").role == "company"
-    assert {f"{c.cue}:{c.value}" for c in ann.answers} == {"apology:given", "redress:refund"}
+    assert {f"{c.cue}:{c.value}" for c in ann.answers} == {"contact:made", "apology:given", "redress:refund"}
     assert {c.utterance for c in ann.answers} == {"2"}
     assert ann.loyalty.index == pytest.approx(case(plain, "Ann").loyalty.index)
     assert case(answered, "Bo").answers == ()

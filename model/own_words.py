@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from model.roles import is_account
 from model.segment import Span
 from model.types import Utterance
 
@@ -24,13 +25,14 @@ LEAST_WORDS: Final = 5
 _Quotation = tuple[Utterance, Span, list[str]]
 
 
-def own_words(utterances: Sequence[Utterance]) -> dict[str, str]:
+def own_words(utterances: Sequence[Utterance], brand: str | None = None) -> dict[str, str]:
     """The text of every utterance by id, with spaces for the words of others, so that offsets stay.
 
     Others' words are quoted lines and blocks, and what stands in quotation marks and in another author's text of the
-    thread. A text that would keep no word stays as it is.
+    thread. What an account of the company has written stays in quotation marks: so the author tells what they were
+    told. A text that would keep no word stays as it is.
     """
-    spoken = _spoken_before(utterances)
+    spoken = _spoken_before(utterances, brand)
     return {u.id: _blanked(u.text, [*_quoted_lines(u.text), *spoken.get(u.id, ())]) for u in utterances}
 
 
@@ -59,8 +61,8 @@ def _next_line(text: str, end: int) -> int:
     return found.end() if found else -1
 
 
-def _spoken_before(utterances: Sequence[Utterance]) -> dict[str, list[Span]]:
-    """Quotations, by id of the utterance that holds them, which another author of the thread has written."""
+def _spoken_before(utterances: Sequence[Utterance], brand: str | None) -> dict[str, list[Span]]:
+    """Quotations, by id of the utterance that holds them, which another customer of the thread has written."""
     sought: dict[tuple[str, ...], list[_Quotation]] = defaultdict(list)
     for utterance in utterances if len(utterances) > 1 else ():
         for found in _SPOKEN.finditer(utterance.text):
@@ -69,6 +71,8 @@ def _spoken_before(utterances: Sequence[Utterance]) -> dict[str, list[Span]]:
                 sought[tuple(words[:LEAST_WORDS])].append((utterance, found.span(), words))
     result: dict[str, list[Span]] = defaultdict(list)
     for source in utterances if sought else ():
+        if is_account(source, brand):
+            continue
         words = _words(source.text)
         for n in range(len(words) - LEAST_WORDS + 1):
             for quotation in list(sought.get(tuple(words[n : n + LEAST_WORDS]), ())):

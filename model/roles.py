@@ -218,6 +218,7 @@ _GAVE_BACK = re.compile(
     r"\bi(?:'ve| have)? (?:also |just |now |already )?(?:refunded|waived|reimbursed) (?:you|the|that|this|it)\b",
     re.IGNORECASE,
 )
+_QUOTED = re.compile(r"[\"\u201c\u201e\u00ab][^\"\u201c\u201d\u201e\u00ab\u00bb]{20,2000}[\"\u201d\u201c\u00bb]")
 _COMPANY_NAME = re.compile(
     r"\b(?:support|customer (?:care|service|relations)|care team|helpdesk|community manager)\b|\bofficial\W*$"
     r"|\b(?:seller|owner|management|company|brand|business)(?:'s)? (?:response|reply)\b"
@@ -326,6 +327,12 @@ def _affiliated(name: str, brand: str | None, subject: str) -> bool:
     return bool(house) and house in (brand or subject).casefold()
 
 
+def is_account(utterance: Utterance, brand: str | None = None) -> bool:
+    """Whether the page or the name says that an utterance is by an account of the company."""
+    name = utterance.author.name if utterance.author else ""
+    return "company" in utterance.flags or bool(_COMPANY_NAME.search(name)) or _same(name, brand)
+
+
 def _without_advice(text: str) -> str:
     """The text without the sentences that tell others what to do."""
     if not _ADVICE.search(text):
@@ -416,7 +423,8 @@ def _signals(
     names = {u.author.name for u in utterances if u.author}
     place = _place(utterances)
     signals = []
-    company = _speaks_for(text, brand, subject)
+    # What a customer repeats in quotation marks the company has said.
+    company = _speaks_for(_QUOTED.sub(" ", text), brand, subject)
     advised = _without_advice(text)
     own = _without_elsewhere(advised, brand)
     never_had = _never_had(text, brand, subject)

@@ -265,7 +265,7 @@ class Scorer:
         yield from self._reports(waiting)
 
     def _reports(self, cleaned: Sequence[Cleaned]) -> list[CaseReport]:
-        own = [own_words(c.thread.utterances) for c in cleaned]
+        own = [own_words(c.thread.utterances, c.thread.brand) for c in cleaned]
         # In order of length, so that what is encoded together needs little padding.
         different = sorted({text for texts in own for text in texts.values()}, key=lambda t: (len(t), t))
         known = dict(zip(different, self.read_texts(different), strict=True))

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from model.own_words import own_words
@@ -41,6 +43,18 @@ def test_a_quotation_of_another_author_of_the_thread_is_not_the_authors_own():
 def test_reported_speech_and_short_quotations_stay():
     text = 'He said "we can do nothing for you today", and I said "a refund".'
     assert own(text, POST) == text
+
+
+def test_a_quotation_of_the_company_tells_what_the_author_was_told():
+    refusal = Utterance(
+        "1", "Hi Ruth, we are unable to refund you as it is a sale item.", author=Author("Delmar Support")
+    )
+    text = 'So: "we are unable to refund you as it is a sale item." Eleven years with them.'
+    assert own(text, refusal) == text
+    assert own(text, replace(refusal, author=Author("Delmar"))) != text
+    assert own_words([replace(refusal, author=Author("Delmar")), Utterance("2", text)], "Delmar")["2"] == text
+    assert own(text, replace(refusal, author=Author("Delmar"), flags=("company",))) == text
+    assert own(text, replace(refusal, author=Author("Delmar Hater"))) != text
 
 
 def test_many_quotations_of_one_text_are_all_found():

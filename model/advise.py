@@ -1,9 +1,10 @@
 """What a company can still do for each customer of a thread, and whom to contact first. Rules: docs/what-if.md."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+from model.case import later_parts
 from model.codebook import ABSENT_VALUES
 from model.loyalty import STATED, LoyaltyHead
 from model.types import Action, Advice, Case, CaseFeatures, Cue, LoyaltyEstimate, Report, Statement
@@ -31,6 +32,13 @@ NAMED: Final = {
     "repair": re.compile(r"\b(?:repair\w*|fix\w*|mend\w*)\b", re.I),
     "voucher": re.compile(r"\b(?:voucher|gift card|store credit)s?\b", re.I),
 }
+PAPER: Final = frozenset({"billing", "policy", "data"})
+"""Failures in which "fix it" asks to put something right on paper: who wants an invoice fixed wants no repair."""
+ON_PAPER: Final = re.compile(
+    r"\bfix\w* (?:the|my|our|this|that|an?) (?:\w+ )?(?:bill|invoice|charge|fee|booking|account|payment|order)s?\b",
+    re.I,
+)
+MENDED: Final = re.compile(r"\b(?:repair|mend)\w*", re.I)
 # Index points below which an action is not worth naming.
 LEAST_GAIN: Final = 0.5
 
@@ -58,12 +66,18 @@ def advise(head: LoyaltyHead, report: Report, features: Sequence[CaseFeatures | 
 
     features: what the loyalty head saw of each case, in the order of the report (Scorer.score_cases).
     """
+    texts = texts_of(report)
     found = [
-        advise_case(head, case, case.loyalty, seen)
+        advise_case(head, case, case.loyalty, seen, texts)
         for case, seen in zip(report.cases, features, strict=True)
         if case.loyalty is not None and seen is not None
     ]
     return tuple(sorted(found, key=by_priority))
+
+
+def texts_of(report: Report) -> dict[str, str]:
+    """The text of every utterance of a report by id."""
+    return {u.utterance.id: u.utterance.text for u in report.utterances}
 
 
 def by_priority(advice: Advice) -> tuple[float, float]:
@@ -71,13 +85,20 @@ def by_priority(advice: Advice) -> tuple[float, float]:
     return -advice.priority, advice.index
 
 
-def advise_case(head: LoyaltyHead, case: Case, loyalty: LoyaltyEstimate, features: CaseFeatures) -> Advice:
-    """Advice for one case. features: what the loyalty head saw of it."""
-    movable, reasons = movability(case, loyalty, features)
+def advise_case(
+    head: LoyaltyHead,
+    case: Case,
+    loyalty: LoyaltyEstimate,
+    features: CaseFeatures,
+    texts: Mapping[str, str] | None = None,
+) -> Advice:
+    """Advice for one case. features: what the loyalty head saw of it. texts: see movability."""
+    movable, reasons = movability(case, loyalty, features, texts)
     note = case.reason if case.status != "ok" else _answer(case)
     if features.failure < REPORTED:
         return Advice(case.author, case.status, loyalty.index, (), None, movable, 0.0, (), "nothing went wrong")
-    actions = _actions(head, case, features)
+    text = " ".join((texts or {}).get(uid, "") for uid in case.utterances)
+    actions = _actions(head, case, features, text)
     if not actions:
         return Advice(
             case.author, case.status, loyalty.index, (), None, movable, 0.0, (), note or "nothing left that would help"
@@ -88,12 +109,12 @@ def advise_case(head: LoyaltyHead, case: Case, loyalty: LoyaltyEstimate, feature
     return Advice(case.author, case.status, loyalty.index, actions, together, movable, gain * movable, reasons, note)
 
 
-def _actions(head: LoyaltyHead, case: Case, features: CaseFeatures) -> tuple[Action, ...]:
+def _actions(head: LoyaltyHead, case: Case, features: CaseFeatures, text: str) -> tuple[Action, ...]:
     """The best actions, at most one for each cue; one that adds nothing to those before it is left out."""
     best: dict[str, Action] = {}
     for change in FEASIBLE:
         cue, value = _pair(change)
-        if _already(cue, value, case, features) or (cue == "redress" and value not in fitting_redress(case)):
+        if _already(cue, value, case, features) or (cue == "redress" and value not in fitting_redress(case, text)):
             continue
         found = what_if(head, features, {cue: value})
         if found.difference >= LEAST_GAIN and (cue not in best or found.difference > best[cue].what_if.difference):
@@ -109,15 +130,20 @@ def _actions(head: LoyaltyHead, case: Case, features: CaseFeatures) -> tuple[Act
     return tuple(kept)
 
 
-def fitting_redress(case: Case) -> frozenset[str]:
-    """Kinds of redress that fit the failure: those that the author names, else all that such a failure allows."""
+def fitting_redress(case: Case, text: str = "") -> frozenset[str]:
+    """Kinds of redress that fit the failure: those that the author names, else all that such a failure allows.
+
+    text: all that the author wrote, where it is known.
+    """
     allowed = {"refund", "voucher"} | ({"repair", "replacement"} if case.failure in GOODS else set())
     words = " ".join(
         c.quote
-        for c in case.cues
+        for c in (*case.cues, *case.answers)
         if c.cue == "redress" and (c.state == "hypothetical" or c.value in ("refused", "promised"))
     )
     named = {value for value, pattern in NAMED.items() if pattern.search(words)}
+    if (case.failure in PAPER or ON_PAPER.search(text or words)) and not MENDED.search(words):
+        named -= {"repair"}
     return frozenset(named or allowed)
 
 
@@ -165,6 +191,11 @@ def _reason(cue: str, case: Case, features: CaseFeatures) -> tuple[str, tuple[Cu
     if lacks:
         labels = dict.fromkeys(f"{c.cue}: {c.value}".replace("_", " ") for c in quotes)
         return f"the author reports {', '.join(labels)}", quotes
+    # What the company itself refuses in the thread, and has not done since.
+    refused = tuple(c for c in case.answers if f"{c.cue}:{c.value}" in ANSWERS[cue])[:QUOTES]
+    if refused:
+        labels = dict.fromkeys(f"{c.cue}: {c.value}".replace("_", " ") for c in refused)
+        return f"the company says in this thread {', '.join(labels)}", refused
     return f"the author does not mention {spoken}", ()
 
 
@@ -172,17 +203,25 @@ def _surest(cue: Cue) -> float:
     return -cue.probability
 
 
-def movability(case: Case, loyalty: LoyaltyEstimate, features: CaseFeatures) -> tuple[float, tuple[str, ...]]:
+def movability(
+    case: Case, loyalty: LoyaltyEstimate, features: CaseFeatures, texts: Mapping[str, str] | None = None
+) -> tuple[float, tuple[str, ...]]:
     """How open the person still is, in [0, 1], with the reasons.
 
-    1 - |P(stay) - P(leave)|, halved where the author says to leave and halved again after a repeated failure.
+    1 - |P(stay) - P(leave)|, halved where the author says last to leave, or says to stay once the problem is solved,
+    and halved again after a repeated failure. texts: of the utterances by id, in which an update may stand above the
+    older words.
     """
     stay, leave = loyalty.repurchase["stay"], loyalty.repurchase["leave"]
     movable = 1 - abs(stay - leave)
     reasons = [f"P(stay) {stay:.2f}, P(leave) {leave:.2f}"]
-    if said := _last_word(case):
+    said = _last_word(case, texts or {})
+    if said and said.kind == "leave":
         movable /= 2
         reasons.append(f'says to leave: "{said.quote}"')
+    if said and said.kind == "stay" and _made_good(features):
+        movable /= 2
+        reasons.append(f'says to stay, and it is solved: "{said.quote}"')
     if features.cues.get("repeat_failure:yes", 0.0) >= REPORTED:
         movable /= 2
         again = next((c.quote for c in case.cues if c.cue == "repeat_failure" and c.state != "hypothetical"), None)
@@ -190,13 +229,24 @@ def movability(case: Case, loyalty: LoyaltyEstimate, features: CaseFeatures) -> 
     return movable, tuple(reasons)
 
 
-def _last_word(case: Case) -> Statement | None:
-    """The surest statement to leave, unless the author says later to stay."""
+def _made_good(features: CaseFeatures) -> bool:
+    """Whether the problem is reported as solved, and not more strongly as open."""
+    return features.cues.get("solved:yes", 0.0) >= REPORTED and not _contradicted("solved:yes", features)
+
+
+def _last_word(case: Case, texts: Mapping[str, str]) -> Statement | None:
+    """What the author says last about leaving or staying: the surest such statement to leave, or the last to stay."""
     order = {uid: number for number, uid in enumerate(case.utterances)}
-    said = [s for s in case.stated if s.kind in ("leave", "stay") and s.probability >= STATED]
-    said.sort(key=lambda s: (order.get(s.utterance or "", 0), s.start))
+    later = {uid: later_parts(texts[uid]) for uid in case.utterances if uid in texts}
+
+    def when(said: Statement) -> tuple[int, int, int]:
+        uid = said.utterance or ""
+        part = sum(a <= said.start < b for a, b in later.get(uid, ()))
+        return order.get(uid, 0), part, said.start
+
+    said = sorted((s for s in case.stated if s.kind in ("leave", "stay") and s.probability >= STATED), key=when)
     if not said or said[-1].kind == "stay":
-        return None
+        return said[-1] if said else None
     return max((s for s in said if s.kind == "leave"), key=lambda s: s.probability)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from model.advise import advise, movability
+from model.advise import advise, movability, texts_of
 from model.clean import language
 from model.codebook import SENTIMENT
 from model.types import Author, Case, CaseFeatures, Dropped, InputError, Report, ScoredUtterance, Thread, Utterance
@@ -247,7 +247,7 @@ class Worker:
                 row = where | _case_row(case)
                 tables["cases"].append(row)
                 if seen is not None and case.loyalty is not None:
-                    row["movable"] = movability(case, case.loyalty, seen)[0]
+                    row["movable"] = movability(case, case.loyalty, seen, texts_of(report))[0]
                     if seen.failure >= REPORTED:
                         room = row["movable"] * (100 - case.loyalty.index)
                         candidates.append((room, row, report, number, seen))
@@ -255,7 +255,13 @@ class Worker:
         candidates.sort(key=lambda c: -c[0])
         for _, row, report, number, seen in candidates[:ADVISED]:
             alone = Report(
-                report.thread, (), (), (report.cases[number],), report.summary, report.bundle, report.warnings
+                report.thread,
+                report.utterances,
+                (),
+                (report.cases[number],),
+                report.summary,
+                report.bundle,
+                report.warnings,
             )
             (advice,) = advise(self._scorer.bundle.loyalty, alone, [seen])
             row["priority"] = advice.priority

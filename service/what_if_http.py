@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from model.advise import advise_case, by_priority
+from model.advise import advise_case, by_priority, texts_of
 from model.codebook import ABSENT_VALUES, CUE_VALUES
 from model.loyalty import LoyaltyHead
 from model.privacy import Masker
@@ -93,11 +93,12 @@ def advise_answer(scorer: Scorer, request: AdviseRequest, threads: Sequence[Thre
             found.append(scored)
             continue
         report, features = scored
+        texts = texts_of(report)
         pairs = []
         for case, seen in zip(report.cases, features, strict=True):
             check()
             if case.loyalty is not None and seen is not None:
-                pairs.append((advise_case(head, case, case.loyalty, seen), _customer(case, seen)))
+                pairs.append((advise_case(head, case, case.loyalty, seen, texts), _customer(case, seen)))
         pairs.sort(key=lambda pair: by_priority(pair[0]))
         customers = [CustomerAdvice(**(_advice(advice) | about), id=None) for advice, about in pairs]
         found.append(ThreadAdvice(thread=_ref(report), customers=customers, others=_others(report)))

@@ -1,9 +1,10 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from model.advise import FEASIBLE, advise, fitting_redress, movability
+from model.advise import FEASIBLE, advise, advise_case, fitting_redress, movability
 from model.case import case_features
 from model.codebook import CUE_VALUES, CUES
 from model.literature import LITERATURE, SEVERITY
@@ -297,10 +298,20 @@ def customer(failure="billing", cues=(), stated=()):
         ("billing", [told(None, "if they sent me a new one", "hypothetical")], {"replacement"}),
         ("billing", [told("refused", "they did nothing")], {"refund", "voucher"}),
         ("billing", [told("repair", "they fixed it", "present")], {"refund", "voucher"}),
+        ("billing", [told("refused", "they refused to fix it")], {"refund", "voucher"}),
+        ("service", [told("refused", "refused to fix my booking")], {"refund", "voucher"}),
+        ("service", [told("refused", "they refused to fix my roof")], {"repair"}),
+        ("policy", [told("refused", "they would not repair it under the policy")], {"repair"}),
     ],
 )
 def test_advised_redress_fits_the_failure_or_what_the_author_names(failure, cues, expected):
     assert fitting_redress(customer(failure, cues)) == expected
+
+
+def test_what_is_to_be_fixed_may_be_told_elsewhere():
+    one = customer("service", [told("refused", "they refused to fix it")])
+    assert fitting_redress(one, "I asked them to fix the wrong invoice.") == {"refund", "voucher"}
+    assert fitting_redress(one, "I asked them to fix the roof.") == {"repair"}
 
 
 def test_who_says_to_leave_and_later_to_stay_is_no_less_movable():
@@ -314,6 +325,38 @@ def test_who_says_to_leave_and_later_to_stay_is_no_less_movable():
     gone = customer(stated=[said("stay", 0, "1"), said("leave", 50, "1")])
     movable = [movability(c, estimate, features)[0] for c in (customer(), leaving, staying, gone)]
     assert movable[0] == movable[2] == 2 * movable[1] == 2 * movable[3]
+
+
+def test_who_is_content_comes_after_who_is_refused():
+    stays = customer(stated=[Statement("stay", 0.9, "we'll be back", 0, 13, "1")])
+    estimate = FAKE.estimate(case())
+    usual = movability(stays, estimate, case())[0]
+    solved, why = movability(stays, estimate, case(solved__yes=0.9))
+    assert solved == usual / 2
+    assert "we'll be back" in why[-1]
+    assert movability(customer(), estimate, case(solved__yes=0.9))[0] == usual
+    assert movability(stays, estimate, case(solved__yes=0.6, solved__no=0.9))[0] == usual
+
+
+def test_an_update_above_the_older_words_is_the_last_word():
+    text = "EDIT: they rang, so I stay. Original review: never again."
+    said = [
+        Statement(kind, 0.9, words, text.index(words), text.index(words) + len(words), "1")
+        for kind, words in (("stay", "I stay"), ("leave", "never again"))
+    ]
+    one, estimate = customer(stated=said), FAKE.estimate(case())
+    updated, as_it_stands = movability(one, estimate, case(), {"1": text}), movability(one, estimate, case())
+    assert updated[0] == 2 * as_it_stands[0]
+    assert movability(one, estimate, case(), {"1": text.replace("Original review", "And before")}) == as_it_stands
+
+
+def test_what_the_company_refuses_in_the_thread_is_a_reason_and_no_redress():
+    one = replace(customer("product"), answers=(told("refused", "we are unable to refund you"),))
+    advice = advise_case(head_with(redress__refund=1.0, contact__made=1.0), one, FAKE.estimate(case()), case())
+    (action,) = advice.actions
+    assert action.change == "redress=refund"
+    assert action.reason == "the company says in this thread redress: refused"
+    assert action.quotes == one.answers
 
 
 def test_cases_and_features_keep_their_order():

@@ -25,16 +25,34 @@ REPLACES: Final[dict[str, tuple[str, ...]]] = {
 }
 """What an author reports later, and which states of affairs that they had reported before it brings to an end."""
 
+_MONTH: Final = r"(?:jan|feb|mar|apr|may|june?|july?|aug|sept?|oct|nov|dec)[a-z]{0,6}\b"
+_DATE: Final = (
+    r"(?:\d{1,2}/\d{1,2}(?:/\d{2,4})?|\d{1,2}\.\d{1,2}\.(?:19|20)\d\d|(?:19|20)\d\d-\d\d-\d\d"
+    rf"|\d{{1,2}}(?:st|nd|rd|th)? {_MONTH}|{_MONTH} \d{{1,2}})"
+)
 _UPDATE: Final = re.compile(
-    r"(?:^|\n|(?<=[.!?*)\]])\s)[\s*_\[(#-]*(?:edit(?:ed)?(?: to add)?|update[ds]?|upd|eta)\b"
-    r"[^\n:\u2013\u2014-]{0,25}[:\u2013\u2014\])*-]",
+    r"(?:^|\n|(?<=[.!?*)\]])\s)[\s*_\[(#-]*(?:"
+    r"(?:edit(?:ed)?(?: to add)?|update[ds]?|upd|eta)\b[^\n:\u2013\u2014-]{0,25}[:\u2013\u2014\])*-]"
+    # A date without a colon; a remark of any length in brackets.
+    rf"|(?:edit|update)(?:!| {_DATE}|(?: \([^()\n]{{0,120}}\))?\s?[:\u2013\u2014])"
+    # With a word before it only with a colon: "Latest update made it worse - again" is about software.
+    r"|(?:final|latest|later|quick|brief|short|small|second|third|another|new|\d{1,2}(?:st|nd|rd|th)) (?:edit|update)"
+    rf"(?: {_DATE}|(?: \([^()\n]{{0,120}}\))?\s?[:!])"
+    r"|addendum(?: \([^()\n]{0,120}\))?\s?:)"
+    # The bare word in a line of its own, or as the first sentence of a line.
+    r"|(?:^|\n)[ \t*_#\[]*(?-i:UPDATE|EDIT)[ \t*_\]]*(?=\n)"
+    r"|\n[ \t]*\n[ \t*_#\[]*(?:update|edit)[ \t*_\]]*(?=\n)"
+    r"|(?:^|\n)[ \t*_#\[]*update\.(?=\s)"
+    r"|\n[ \t]*\n[ \t*_#]*follow[ -]?up:(?=(?: [^\s:]+){4})",
     re.IGNORECASE,
 )
 _ORIGINAL: Final = re.compile(
     r"(?:^|\n|(?<=[.!?*)\]])\s)[\s*_\[(#-]*(?:my )?(?:original|previous|first|old(?:er)?|earlier)"
-    r" (?:review|post|comment|story|text|message)\b[^\n:\u2013\u2014-]{0,25}[:\u2013\u2014\])*-]",
+    r" (?:review|post|comment|story|text|message)\b[^\n:\u2013\u2014-]{0,25}[:\u2013\u2014\])*-]"
+    r"|\n[ \t*_#]*(?:my )?(?:original|previous|old) (?:review|post|comment)[ \t*_]*(?=\n)",
     re.IGNORECASE,
 )
+_ORIGINAL_ALONE: Final = re.compile(r"\n[ \t*_#]*original(?: text)?[ \t*_]*:", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -100,6 +118,9 @@ def later_parts(raw: str) -> tuple[tuple[int, int], ...]:
     """
     starts = [m.start() for m in _UPDATE.finditer(raw)]
     old = _ORIGINAL.search(raw)
+    if old is None and starts and not raw[: starts[0]].strip():
+        # "Original:" may be one of several products, but not under an update that the text begins with.
+        old = _ORIGINAL_ALONE.search(raw)
     if old and old.start() > 0 and (not starts or starts[0] < old.start()):
         return ((0, old.start()),)
     return tuple((start, len(raw)) for start in starts if raw[:start].strip())

@@ -180,6 +180,37 @@ def test_within_one_telling_both_values_stand_until_an_update_is_marked():
         ("Update: it works. Original post: it broke.", ["Update: it works."]),
         ("They promised an update on Monday: nothing came.", []),
         ("I update the app, then it breaks - always.", []),
+        *(
+            (f"They kept my deposit.\n\n{update}", [update])
+            for update in (
+                "Final update: they paid.",
+                "2nd update: they paid.",
+                "Latest update: they paid.",
+                "Later edit: they paid.",
+                "Quick update (June): they paid.",
+                "Update!! They paid.",
+                "UPDATE\nThey paid.",
+                "Update\n\nThey paid.",
+                "Update. They paid.",
+                "UPDATE 12/05/2023 they paid.",
+                "Update 3 May they paid.",
+                "Update (two weeks later, after my letter to the CEO): they paid.",
+                "Addendum: they paid.",
+                "Follow-up: they paid me all of it.",
+            )
+        ),
+        ("Update: they paid.\n\nORIGINAL REVIEW\n\nThey kept my deposit.", ["Update: they paid."]),
+        ("Update. They paid.\n\nOriginal: they kept my deposit.", ["They paid."]),
+        # Software, choices of a menu, labels of a review, kinds of a product.
+        ("It died. Update 12.1.2 broke everything.", []),
+        ("It was slow. Latest update made it worse - again.", []),
+        ("It came.\nUpdates (which I never asked for and never wanted to have) were forced on me.", []),
+        ("I pressed:\nUpdate\nRestart\nand nothing came of it.", []),
+        ("Service: rude\nFollow-up: none at all, not a single call", []),
+        ("Rude service.\n\nFollow-up: none.", []),
+        ("I bought two.\nOriginal: tasty.\nLemon: awful.", []),
+        ("They promised me a final update on Monday: nothing came.", []),
+        ("It was my\nfirst review\nof a bank.", []),
     ],
 )
 def test_parts_that_were_written_later_are_found(raw, parts):

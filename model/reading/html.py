@@ -27,6 +27,7 @@ from model.reading.post import (
     split_boilerplate,
     split_promotion,
     split_quote,
+    states_no_comments,
 )
 from model.types import Author, InputError, Thread, Utterance
 
@@ -247,9 +248,9 @@ def _densest(tree: LexborHTMLParser) -> str:
 
 def _post(text: str, author: Author | None, when: str | None) -> tuple[list[Utterance], list[str]]:
     """The post and what it quotes, and the boilerplate in it."""
+    text, headings = _without_headings(text)
     text, junk = split_boilerplate(text)
-    junk += [line for line in text.splitlines() if claimed_count(line) is not None]
-    text = "\n".join(line for line in text.splitlines() if claimed_count(line) is None)
+    junk = [*headings, *junk]
     paragraphs, promotion = split_promotion([one for one in re.split(r"\n\s*\n", text) if one.strip()])
     paragraphs, quoted, quoted_by = split_quote(paragraphs)
     if author is None:
@@ -264,6 +265,17 @@ def _post(text: str, author: Author | None, when: str | None) -> tuple[list[Utte
         words = "\n\n".join(quoted)
         posts.append(Utterance("quote-1", words, "quote", parent, quoted_by, flags=("quoted",), place="in the post"))
     return posts, [*junk, *promotion]
+
+
+def _without_headings(text: str) -> tuple[str, list[str]]:
+    """The text without lines that state how many comments the page has, and those lines."""
+    lines = text.splitlines()
+    spoken = [n for n, line in enumerate(lines) if line.strip()]
+    words = [lines[n] for n in spoken]
+    headings = {
+        n for at, n in enumerate(spoken) if claimed_count(lines[n]) is not None or states_no_comments(words, at)
+    }
+    return "\n".join(line for n, line in enumerate(lines) if n not in headings), [lines[n] for n in sorted(headings)]
 
 
 def _post_author(tree: LexborHTMLParser) -> Author | None:
@@ -329,7 +341,7 @@ def _claimed(tree: LexborHTMLParser) -> int | None:
         "[id*=comment] h2, [id*=comment] h3, [id*=comment] h4",
     ):  # fmt: skip
         for node in tree.css(selector):
-            count = claimed_count(node.text())
+            count = claimed_count(node.text(), heading=True)
             if count is not None:
                 return count
     meta = tree.css_first("meta[itemprop=commentCount], meta[itemprop=interactionCount][content*=Comments]")

@@ -48,7 +48,7 @@ _BOILERPLATE: Final = re.compile(
             r"(?:comments?|comments and pings|both comments and pings|this thread|this topic) (?:are|is) "
             r"(?:currently |now )?(?:closed|locked|off|archived|disabled).*",
             r"new comments cannot be posted.*|votes cannot be cast.*",
-            r"no (?:comments?|responses?|replies)(?: yet| so far)?[.!]?|be the first (?:to|of).{0,60}",
+            r"no comments(?: yet| so far)?[.!]?|be the first (?:to|of).{0,60}",
             r"like this:?|like loading\W*|loading\W*|\d+ (?:bloggers?|people|users?) likes? this.*",
             r"share(?: this)?(?: (?:post|article|page|story|entry|video))?\W*|"
             rf"share (?:on|via|to|with|this (?:on|via|with)) {_NETWORKS}\b.{{0,60}}",
@@ -98,9 +98,9 @@ _FORM: Final = re.compile(
 )
 _COUNT: Final = re.compile(
     r"\(?(?P<n>\d{1,3}(?:[,.]\d{3})+|\d{1,6}|one|two|three|four|five|six|seven|eight|nine|ten|no)\)?\s+"
-    r"(?:user |reader |blog )?(?:comments?|replies|reply|responses?|thoughts?|reviews?|answers?"
+    r"(?P<what>(?:user |reader |blog )?(?:comments?|replies|reply|responses?|thoughts?|reviews?|answers?"
     r"|kommentare?|antworten|gedanken?|commentaires?|r\u00e9ponses?|comentarios?|respuestas?|reacties?|commenti"
-    r"|risposte)\b"
+    r"|risposte))\b"
     r"(?P<rest>.*)",
     re.IGNORECASE,
 )
@@ -114,6 +114,12 @@ _COUNT_BEFORE: Final = re.compile(
 )
 _BARE_HEADING: Final = re.compile(
     r"(?:reader |user |your )?(?:comments?|discussion|replies|responses|kommentare|commentaires|comentarios)\s*:?",
+    re.IGNORECASE,
+)
+_ANSWERS: Final = re.compile(r"(?:answers?|reply|replies|responses?)", re.IGNORECASE)
+_TITLE_AFTER: Final = re.compile(r"\s*(?:on|to)\s*[\"\u201c\u201e\u00ab'\u2018]")
+_NOBODY_YET: Final = re.compile(
+    r"no (?:comment|replies|responses|answers)\s?[:\u00bb]?|no (?:replies|responses|answers) (?:yet|so far)[.!:]?",
     re.IGNORECASE,
 )
 _NUMBERS: Final = {"no": 0} | {
@@ -137,8 +143,12 @@ def opens_form(line: str) -> bool:
     return _FORM.fullmatch(normal_space(line).strip("\u2022*-| ")) is not None
 
 
-def claimed_count(line: str) -> int | None:
-    """The number of comments that a heading states ("2 thoughts on ...", "No Comments"), else None."""
+def claimed_count(line: str, *, heading: bool = False) -> int | None:
+    """The number of comments that a heading states ("2 thoughts on ...", "No Comments"), else None.
+
+    heading: whether the page marks the line as one. Elsewhere "No reply." and "Two answers." are what somebody tells of
+    a company that they wrote to.
+    """
     line = normal_space(line)
     if len(line) > 300:
         return None
@@ -148,10 +158,38 @@ def claimed_count(line: str) -> int | None:
     match = _COUNT_AFTER.fullmatch(line)
     if match is None:
         match = _COUNT.fullmatch(line)
-        if match is None or not _heading_rest(match["rest"]):
+        if match is None or not _heading_rest(match["rest"]) or (not heading and _is_told(match)):
             return None
     number = match["n"].lower()
     return _NUMBERS[number] if number in _NUMBERS else int(re.sub(r"[,.]", "", number))
+
+
+def _is_told(match: re.Match[str]) -> bool:
+    """Whether a number of answers may be a sentence of a story ("No reply.", "Two replies on Monday, then none.")."""
+    number, what, rest = match["n"].lower(), match["what"], match["rest"]
+    if _TITLE_AFTER.match(rest):
+        return False
+    sentence = rest.rstrip().endswith((".", "!"))
+    if number == "no":
+        titled = what.istitle() and what.endswith("s") and rest.startswith(" to ") and not sentence
+        return (_ANSWERS.fullmatch(what) is not None and not titled) or what.lower() == "comment"
+    return sentence and _ANSWERS.fullmatch(what) is not None and (number.isalpha() or rest.startswith(" on "))
+
+
+def states_no_comments(lines: Sequence[str], index: int) -> bool:
+    """Whether one of a page's lines says that nobody has commented; lines that hold nothing are to be left out.
+
+    "No comments" says so itself. "No responses yet" may be the end of a story: the form or the page's foot has to
+    follow, or nothing where it is written like a heading ("No Responses").
+    """
+    line = normal_space(lines[index])
+    if claimed_count(line) == 0:
+        return True
+    if _NOBODY_YET.fullmatch(line) is None:
+        return False
+    if index + 1 < len(lines):
+        return opens_form(lines[index + 1]) or is_boilerplate(lines[index + 1])
+    return line[3:].istitle() and line[-1] not in ".!"
 
 
 def _heading_rest(rest: str) -> bool:

@@ -25,6 +25,7 @@ from model.reading.post import (
     signature,
     split_promotion,
     split_quote,
+    states_no_comments,
 )
 from model.types import Author, InputError, Thread, Utterance
 
@@ -138,7 +139,11 @@ def _comments_start(lines: Sequence[_Line]) -> tuple[int, int | None]:
     bullets = _bullet_tail(lines)
     if bullets is not None:
         return bullets, stated
-    return _form_tail(lines), stated
+    tail = _form_tail(lines)
+    if stated is None and tail < len(lines) and not opens_form(lines[tail].text):
+        # What else opens the tail is the statement that nobody has commented.
+        stated = 0
+    return tail, stated
 
 
 def _bullet_tail(lines: Sequence[_Line]) -> int | None:
@@ -173,12 +178,27 @@ def _is_furniture(line: _Line) -> bool:
 
 def _form_tail(lines: Sequence[_Line]) -> int:
     """Where the comment form at the end of a page without comments starts: from there on nobody speaks."""
-    for index, line in enumerate(lines):
-        if line.text and (opens_form(line.text) or claimed_count(line.text) == 0):
-            rest = [later for later in lines[index:] if later.text]
-            if all(len(later.text.split()) < _LONG or is_boilerplate(later.text) for later in rest):
-                return index
+    written = [index for index, line in enumerate(lines) if line.text]
+    texts = [lines[index].text for index in written]
+    # The page's foot: the lines under the last one that is prose.
+    foot = next((n + 1 for n in range(len(texts) - 1, -1, -1) if _is_prose(texts[n])), 0)
+    told = next((n + 1 for n in range(len(texts) - 1, -1, -1) if _is_sentence(texts[n])), 0)
+    for n in range(foot, len(texts)):
+        if opens_form(texts[n]) and not all(map(is_boilerplate, texts[:n])):
+            return written[n]
+        followed = n + 1 == len(texts) or opens_form(texts[n + 1]) or is_boilerplate(texts[n + 1]) or n >= told
+        if states_no_comments(texts, n) and followed:
+            return written[n]
     return len(lines)
+
+
+def _is_prose(text: str) -> bool:
+    return len(text.split()) >= _LONG and not is_boilerplate(text)
+
+
+def _is_sentence(text: str) -> bool:
+    """Whether somebody speaks in a line: it ends like a sentence, and no blog software says it."""
+    return text[-1] in ".!?\u2026" and not is_boilerplate(text) and not opens_form(text)
 
 
 # ------------------------------------------------------------------------------------------------------------- comments

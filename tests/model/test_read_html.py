@@ -274,3 +274,20 @@ def test_a_reply_to_an_empty_comment_answers_what_that_one_answered() -> None:
     (thread,) = read(f'<html><body><ol class="commentlist">{comments}</ol></body></html>', name="page.html")
     parents = {u.author.name: u.parent for u in thread.utterances if u.author}
     assert parents == {"Al": None, "Bo": None, "Cy": "comment-1"}
+
+
+def test_no_response_stays_in_the_story_and_in_a_comment() -> None:
+    told = "<p>No response.</p><p>No replies.</p><p>Two answers.</p><p>So I went to the ombudsman, and they paid.</p>"
+    item = '<li class="comment" id="comment-1"><div class="comment-content"><p>Same.</p><p>No reply.</p></div></li>'
+    thread = read_html(page(f'<ol class="commentlist">{item}</ol>').replace(STORY, STORY + told))
+    post = next(u for u in thread.utterances if u.id == "post")
+    assert all(line in post.text for line in ("No response.", "No replies.", "Two answers.", "they paid"))
+    assert [u.text.split() for u in comments(thread)] == [["Same.", "No", "reply."]]
+
+
+def test_a_page_without_responses_says_so() -> None:
+    thread = read_html(
+        page("<div class='comments-title'>No Responses</div>").replace(STORY, STORY + "<p>No Responses</p>")
+    )
+    assert thread.claimed == 0
+    assert "No Responses" not in next(u for u in thread.utterances if u.id == "post").text

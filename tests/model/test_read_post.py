@@ -8,6 +8,7 @@ from model.reading.post import (
     read_time,
     split_boilerplate,
     split_quote,
+    states_no_comments,
 )
 from model.types import Author, Thread, Utterance
 
@@ -48,6 +49,10 @@ def test_boilerplate(line: str) -> None:
         "«Back» is all they said.",
         "Like!",
         "Good",
+        "No response.",
+        "No response so far.",
+        "No replies.",
+        "No comment.",
     ],
 )
 def test_what_people_say_is_no_boilerplate(line: str) -> None:
@@ -69,10 +74,42 @@ def test_what_people_say_is_no_boilerplate(line: str) -> None:
         ("2 replies from the company and not one of them read", None),
         ("I counted 12 comments", None),
         ("No response from them", None),
+        ("No comments yet", 0),
+        ("No Responses to “A parcel”", 0),
+        ("No Responses to A parcel", 0),
+        ("2 Responses to Why nobody answers.", 2),
+        ("No reply.", None),
+        ("No answer on Monday", None),
+        ("No answer yet.", None),
+        ("No responses to Emma either.", None),
+        ("Two replies on Monday, then nothing.", None),
+        ("One answer.", None),
+        ("No comment", None),
     ],
 )
 def test_claimed_count(line: str, count: int | None) -> None:
     assert claimed_count(line) == count
+
+
+def test_a_heading_may_count_no_responses() -> None:
+    assert claimed_count("No Responses", heading=True) == 0
+
+
+@pytest.mark.parametrize(
+    ("lines", "states"),
+    [
+        (["No responses yet", "Leave a Reply"], True),
+        (["No replies yet.", "Log in to reply"], True),
+        (["No Responses"], True),
+        (["No Comments", "About us"], True),
+        (["No reply.", "Leave a Reply"], False),
+        (["No responses.", "I gave up."], False),
+        (["No response"], False),
+        (["no replies"], False),
+    ],
+)
+def test_a_page_states_no_comments_and_a_story_no_answer(lines: list[str], states: bool) -> None:
+    assert states_no_comments(lines, 0) is states
 
 
 @pytest.mark.parametrize(

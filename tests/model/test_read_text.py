@@ -126,6 +126,48 @@ def test_a_form_is_no_comment(form: str) -> None:
     assert furniture(thread) == form.split("\n\n")
 
 
+@pytest.mark.parametrize(
+    "line", ["No reply.", "No response.", "No answer yet.", "No answer on Monday", "Two replies.", "No responses."]
+)
+def test_a_story_goes_on_after_no_answer(line: str) -> None:
+    after = "Then I went to the ombudsman and they refunded me within a week, with an apology."
+    thread = read_text(f"My deposit\n\nThey kept 900 pounds after I moved out.\n\n{line}\n\n{after}")
+    post = by_id(thread)["post"].text
+    assert line in post
+    assert after in post
+    assert thread.claimed is None
+    assert not furniture(thread)
+
+
+def test_no_answer_stays_in_a_comment() -> None:
+    thread = read_text(
+        f"A title here\n\n{BODY}\n\n2 Comments\n\nTom says:\n\nI wrote twice.\n\nNo response.\n\nThen they paid.\n\n"
+        "Ida says:\n\nNo response so far."
+    )
+    assert [u.text for u in spoken(thread)[1:]] == [
+        "I wrote twice.\n\nNo response.\n\nThen they paid.",
+        "No response so far.",
+    ]
+
+
+@pytest.mark.parametrize("line", ["No responses yet", "No Replies", "No comments yet.", "No Responses to “A parcel”"])
+def test_a_page_without_responses_ends_there(line: str) -> None:
+    thread = read_text(f"A title here\n\n{BODY}\n\n{line}\n\nLeave a Reply\n\nName *")
+    assert [u.id for u in spoken(thread)] == ["post"]
+    assert line in furniture(thread)
+    assert thread.claimed == 0
+
+
+def test_no_comments_inside_a_story_cuts_nothing_after_it() -> None:
+    thread = read_text("My bank\n\nI looked at their page.\n\nNo comments\n\nI wrote the first one.\n\nThey paid.")
+    assert by_id(thread)["post"].text.endswith("I wrote the first one.\n\nThey paid.")
+
+
+def test_a_form_link_over_a_short_story_does_not_hide_it() -> None:
+    thread = read_text("Leave a comment\n\nA title here\n\nThe oven failed.\n\nThey paid.")
+    assert "They paid." in by_id(thread)["post"].text
+
+
 def test_a_form_link_over_the_story_does_not_hide_it() -> None:
     thread = read_text(f"Leave a comment\n\nA title here\n\n{BODY} {BODY}\n\n{BODY}")
     assert BODY in by_id(thread)["post"].text

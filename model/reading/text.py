@@ -40,6 +40,8 @@ _NAME_ON_DATE: Final = re.compile(
 )
 _TWEET: Final = re.compile(r"https?://(?:www\.|mobile\.)?(?:twitter|x)\.com/\w+/status", re.IGNORECASE)
 _IMAGE_SIZE: Final = re.compile(r"\b\d{2,4}x\d{2,4}\b\s*")
+_SENTENCE_END: Final = (".", "!", "?", "\u2026", ",", ":", ";")
+_SENTENCES: Final = re.compile(r"[^\W\d_]{4}[.!?\u2026]\s+[A-Z]")
 _LONG: Final = 25
 """Words from which a line without indent is prose and not a page's furniture."""
 
@@ -405,9 +407,6 @@ def _paragraphs(lines: Sequence[_Line]) -> tuple[list[str], list[str], str | Non
 
 def _title(paragraphs: list[str]) -> tuple[str | None, list[str], list[str]]:
     """The title, the paragraphs after it, and what stood before it (a line of categories, a picture's description)."""
-    if len(paragraphs) == 2 and paragraphs[0][-1] in ".!?\u2026":
-        # Two paragraphs of plain text: the first is a sentence like the second, and would be lost as a title.
-        return None, paragraphs, []
     head = 0
     while head < len(paragraphs) - 1 and _could_be_title(paragraphs[head]):
         head += 1
@@ -422,7 +421,10 @@ def _title(paragraphs: list[str]) -> tuple[str | None, list[str], list[str]]:
 
 
 def _could_be_title(paragraph: str) -> bool:
-    return "\n" not in paragraph and len(paragraph.split()) < _LONG and len(paragraph) <= 200
+    """Whether a paragraph is short and no sentence: a sentence is told like the rest, and would be lost as a title."""
+    if "\n" in paragraph or len(paragraph.split()) >= _LONG or len(paragraph) > 200:
+        return False
+    return paragraph.rstrip("\"'\u201d\u2019)*_ ")[-1:] not in _SENTENCE_END and _SENTENCES.search(paragraph) is None
 
 
 def _is_category_list(paragraph: str) -> bool:

@@ -218,3 +218,28 @@ def test_two_plain_paragraphs_have_no_title() -> None:
     thread = read_text("My kettle leaked after a week.\n\nA manager called and sent a refund.")
     assert thread.title is None
     assert "leaked" in thread.utterances[0].text
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "I have been a customer of Pell Bank for thirty years. In March they closed my account without a letter.",
+        "Never again!",
+        "They lied! Avoid Pell Bank",
+        "“Is this how you treat people?”",
+        "Dear Pell Bank,",
+    ],
+)
+def test_a_sentence_is_no_title(first: str) -> None:
+    thread = read_text(f"{first}\n\nThey apologised and reopened it the next day.\n\nAll is well again.")
+    assert thread.title is None
+    assert by_id(thread)["post"].text.startswith(first)
+
+
+@pytest.mark.parametrize(
+    "title", ["Pell Bank and my account", "Pell vs. Ode: a bank and a customer", "Pell Bank, or: thirty years"]
+)
+def test_a_line_that_is_no_sentence_is_the_title(title: str) -> None:
+    thread = read_text(f"{title}\n\nThey closed it.\n\nAll is well again.")
+    assert thread.title == title
+    assert title not in by_id(thread)["post"].text

@@ -331,14 +331,39 @@ _NOT_NAMES: Final = frozenset(
         "october", "november", "december",
     ]
 )  # fmt: skip
+_LABELS: Final = frozenset(
+    [
+        "actual", "address", "advice", "amount", "answer", "appearance", "atmosphere", "attempt", "background",
+        "bill", "booking", "bottom", "bought", "call", "called", "cancellation", "case", "chat", "claim",
+        "cleanliness", "comfort", "comment", "complained", "complaint", "con", "conclusion", "cons", "contact",
+        "contacted", "context", "cost", "customer", "date", "day", "deal", "delivered", "delivery",
+        "description", "details", "e-mail", "edit", "email", "emailed", "escalated", "event", "expected",
+        "features", "final", "fix", "follow-up", "food", "fyi", "help", "history", "http", "https", "incident",
+        "installation", "invoice", "issue", "item", "letter", "level", "line", "link", "location", "mail",
+        "message", "model", "month", "name", "nb", "negatives", "notes", "number", "option", "order", "ordered",
+        "outcome", "overall", "part", "payment", "phase", "phone", "phoned", "photo", "picture", "place",
+        "point", "positives", "pps", "price", "problem", "product", "promise", "pros", "ps", "purchase",
+        "purchased", "quality", "question", "rating", "reason", "received", "recommendation", "ref",
+        "reference", "refund", "refunded", "repair", "replaced", "replacement", "request", "resolution",
+        "response", "result", "results", "return", "returned", "review", "room", "round", "score", "section",
+        "sent", "service", "shipping", "size", "solution", "source", "speed", "staff", "stage", "star", "stars",
+        "status", "step", "subject", "summary", "taste", "test", "ticket", "time", "timeline", "tip", "tips",
+        "tl;dr", "tldr", "total", "tracking", "type", "url", "value", "verdict", "version", "visit", "visited",
+        "warning", "warranty", "website", "week", "where", "who", "wrote", "year",
+        "mon", "tue", "tues", "wed", "weds", "thu", "thur", "thurs", "fri", "sat", "sun", "jan", "feb", "mar", "apr", "jun",
+        "jul", "aug", "sep", "sept", "oct", "nov", "dec",
+    ]
+)  # fmt: skip
 _VOCATIVE: Final = re.compile(
     r"(?:(?:hi|hey|hello|dear|thanks|thank you|sorry|yes|no|well said|agreed|agree with)[ ,]+(?:there[ ,]+)?)?"
     r"@?\s?(?P<name>[A-Z][\w'’.-]*[\w](?: [A-Z][\w'’-]*)?)\s*(?:[,:!]|\.(?=\s)|\s?[\u2013\u2014]|\s-)(?:\s|$)",
     re.IGNORECASE,
 )
 _BYLINE: Final = re.compile(
-    rf"(?:(?i:(?:posted|written|published|words|article) by|by|author:))\s+(?P<name>{_NAME})"
-    r"(?:\s*(?:,|\||on\b|at\b|\u00b7|\u2013|\u2014|-)\s*.{0,60})?"
+    rf"(?:(?i:(?:posted|written|published|words|article) by|by|author:))\s+(?:(?P<name>{_NAME})"
+    r"|/?u/(?P<account>[\w-]{2,30})|@(?P<handle>\w{2,30}))"
+    r"(?:\s*(?:,|\||on\b|at\b|\u00b7|\u2022|\u2013|\u2014|-)\s*.{0,60}"
+    r"|\s\d{1,3} (?:minute|hour|day|week|month|year)s? ago)?"
 )
 _POSTSCRIPT: Final = re.compile(r"p\.?\s?p?\.?s\.?\s?[:\u2013\u2014.,-]?\s", re.IGNORECASE)
 
@@ -351,7 +376,27 @@ def _is_name(text: str) -> bool:
 def byline(line: str) -> str | None:
     """The name in a line such as "By Jane Roe on 3 May", or None."""
     match = _BYLINE.fullmatch(normal_space(line))
-    return match["name"] if match and _is_name(match["name"]) else None
+    name = (match["name"] or match["account"] or match["handle"]) if match else None
+    return name if name and _is_name(name) else None
+
+
+def is_handle(name: str) -> bool:
+    """Whether a name is that of an account: "@ann", "u/ann", "Orbix_Care", "ann77"."""
+    return re.fullmatch(r"(?:@|/?u/)\w[\w.-]*|\w*[^\W\d]\w*[_\d]\w*", name) is not None
+
+
+def could_be_speaker(name: str) -> bool:
+    """Whether a few words name a person or an account and are no label or event ("Pros", "Phone Call", "Update")."""
+    name = name.strip("* ")
+    if is_handle(name):
+        # "Day1" and "Q2" are labels like "Day" and "Q".
+        base = re.sub(r"[_\d]+$", "", name).lower()
+        return name[0] in "@/" or name.startswith("u/") or (len(base) > 2 and base not in _LABELS | _NOT_NAMES)
+    words = name.split()
+    if not 1 <= len(words) <= 4 or not _is_name(name):
+        return False
+    proper = all(word[0].isupper() or word in ("de", "van", "von", "der", "la", "of", "from") for word in words)
+    return proper and len(name) > 1 and not any(word.lower().strip(".#") in _LABELS for word in words)
 
 
 def signature(paragraphs: Sequence[str]) -> str | None:

@@ -1,7 +1,8 @@
 """Reads a page that somebody copied or scraped as plain text: a post, and the comments in one of the usual shapes.
 
 Comments come as bullets ("• URL Name", the text indented below), as a numbered list under a heading ("1. Name says:",
-replies numbered again further in), or as plain blocks under a heading ("Name", a date, the text).
+replies numbered again further in), or as plain blocks under a heading ("Name", a date, the text). Without any of them
+several lines of one shape that name speakers are looked for (turns.py).
 """
 
 import re
@@ -23,10 +24,12 @@ from model.reading.post import (
     owner,
     read_time,
     signature,
+    split_boilerplate,
     split_promotion,
     split_quote,
     states_no_comments,
 )
+from model.reading.turns import Shape, Turn, find_turns
 from model.types import Author, InputError, Thread, Utterance
 
 _ITEM: Final = re.compile(r"(?P<mark>[\u2022\u25aa\u2023\u25e6\u00b7*+-]|\d{1,4}[.)])\s+(?P<rest>\S.*)")
@@ -36,12 +39,15 @@ _SAYS: Final = re.compile(
     r"(?:(?:on|at)?\s*(?P<when2>.{6,50}?))?\s*:?"
 )
 _NAME_ON_DATE: Final = re.compile(
-    r"(?:by\s+)?(?P<name>\S.{0,60}?)\s*(?:,|\bon\b|\bat\b|\||\u2013|\u2014|-|\u00b7)\s*(?P<when>.{6,50})"
+    r"(?:by\s+)?(?P<name>\S.{0,60}?)\s*(?:,|\bon\b|\bat\b|\||\u2013|\u2014|-|\u00b7|\u2022|\()\s*(?P<when>.{6,50})"
 )
 _TWEET: Final = re.compile(r"https?://(?:www\.|mobile\.)?(?:twitter|x)\.com/\w+/status", re.IGNORECASE)
 _IMAGE_SIZE: Final = re.compile(r"\b\d{2,4}x\d{2,4}\b\s*")
 _SENTENCE_END: Final = (".", "!", "?", "\u2026", ",", ":", ";")
 _SENTENCES: Final = re.compile(r"[^\W\d_]{4}[.!?\u2026]\s+[A-Z]")
+_UNMARKED: Final = 0.6
+"""Confidence in speakers that no heading over comments announces."""
+NOT_USED: Final = "several lines look like the names of speakers and were not used: the text was read as one author's"
 _LONG: Final = 25
 """Words from which a line without indent is prose and not a page's furniture."""
 
@@ -86,18 +92,53 @@ def read_text(text: str, *, name: str = "input", brand: str | None = None) -> Th
     lines = [_line(raw, number) for number, raw in enumerate(text.expandtabs(4).splitlines(), 1)]
     start, claimed = _comments_start(lines)
     items, furniture = _comments(lines[start:], claimed) if start < len(lines) else ([], [])
-    title, post, junk = _post(lines[:start])
+    shape, turns, doubtful = (None, [], False) if items else find_turns([line.text for line in lines[:start]])
+    title, post, junk = _post(lines[: turns[0].start] if turns else lines[:start])
+    if turns and len(post) == 1 and _could_be_title(post[0].text):
+        title, post = title or post[0].text, []
+    comments, more = _turns(turns, shape, lines, bool(post)) if turns else (_utterances(items, bool(post)), [])
     thread = Thread(
         id=name,
-        utterances=_located((*post, *_utterances(items, bool(post)), *_pieces([*junk, *furniture])), lines),
-        title=title,
+        utterances=_located((*post, *comments, *_pieces([*junk, *furniture, *more])), lines),
+        title=title or next((turn.subject for turn in turns), None),
         brand=brand,
         adapter="text",
-        confidence=_confidence(items, claimed),
+        confidence=_UNMARKED if turns else _confidence(items, claimed),
         claimed=claimed,
-        warnings=_warnings(items, claimed),
+        warnings=(*_warnings(len(comments), claimed), *([NOT_USED] if doubtful else [])),
     )
     return infer_parents(infer_post_author(thread))
+
+
+def _turns(
+    turns: Sequence[Turn], shape: Shape | None, lines: Sequence[_Line], has_post: bool
+) -> tuple[list[Utterance], list[str]]:
+    """Utterances of what several speakers say in turn, and the furniture in it. Without a post the first opens."""
+    reviews = any(turn.stars for turn in turns)
+    opens = not has_post and not reviews
+    utterances: list[Utterance] = []
+    junk: list[str] = []
+    review = "post" if has_post else None
+    for number, turn in enumerate(turns, 1):
+        text, furniture = split_boilerplate(turn.text)
+        junk += furniture if text else []
+        one = Utterance(
+            id="post" if opens and number == 1 else f"comment-{number}",
+            text=text or turn.text,
+            kind="review" if turn.stars else "post" if opens and number == 1 else "comment",
+            parent=review if turn.company else "post" if has_post or (opens and number > 1) else None,
+            author=turn.author,
+            time=turn.time,
+            flags=("company",) if turn.company else (),
+            place=f"line {_first_line(turn, lines) if shape != 'spoken' else lines[turn.start].number}",
+        )
+        review = review if turn.company else one.id
+        utterances.append(one)
+    return utterances, junk
+
+
+def _first_line(turn: Turn, lines: Sequence[_Line]) -> int:
+    return next(line.number for line in lines[turn.body :] if line.text)
 
 
 def _line(raw: str, number: int) -> _Line:
@@ -225,7 +266,7 @@ def _opens_item(lines: Sequence[_Line], index: int, *, listed: bool) -> bool:
 
 def _plain_header(lines: Sequence[_Line], index: int) -> tuple[Author, str | None] | None:
     """Author and time of a comment that starts without a mark: "Name says:", "Name on DATE", or "Name" over a date."""
-    text = lines[index].text
+    text = lines[index].text.replace("**", "")
     if len(text) > 120 or is_boilerplate(text):
         return None
     says = _SAYS.fullmatch(text)
@@ -235,7 +276,8 @@ def _plain_header(lines: Sequence[_Line], index: int) -> tuple[Author, str | Non
     if dated and is_date_line(dated["when"]) and _could_be_name(dated["name"]):
         return Author(dated["name"].strip(" ,")), read_time(dated["when"])
     below = next((line.text for line in lines[index + 1 : index + 3] if line.text), "")
-    if _could_be_name(text) and is_date_line(below):
+    # A short sentence over the next comment's header ("It leaked.") is no name.
+    if _could_be_name(text) and is_date_line(below) and not re.search(r"[a-z]{3}\.$", text):
         return Author(text), read_time(below)
     return None
 
@@ -458,7 +500,7 @@ def _confidence(items: Sequence[_Item], claimed: int | None) -> float:
     return 0.8 if all(b - a <= 8 for a, b in pairwise(levels)) else 0.6
 
 
-def _warnings(items: Sequence[_Item], claimed: int | None) -> tuple[str, ...]:
-    if claimed is not None and claimed != len(items):
-        return (f"the page states {claimed} comments, {len(items)} were found",)
-    return () if items or claimed == 0 else ("no comments were found",)
+def _warnings(found: int, claimed: int | None) -> tuple[str, ...]:
+    if claimed is not None and claimed != found:
+        return (f"the page states {claimed} comments, {found} were found",)
+    return () if found or claimed == 0 else ("no comments were found",)

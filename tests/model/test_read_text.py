@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from model.reading.text import read_text
+from model.reading.text import NOT_USED, read_text
 from model.types import Author, InputError, Thread, Utterance
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -94,7 +94,13 @@ def test_a_signature_before_a_postscript_names_the_author() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["By Edda Lindgren", "Posted by Edda Lindgren on 3 May 2020", "Written by Edda Lindgren"]
+    "line",
+    [
+        "By Edda Lindgren",
+        "Posted by Edda Lindgren on 3 May 2020",
+        "Written by Edda Lindgren",
+        "By Edda Lindgren • 3 May 2020",
+    ],
 )
 def test_a_byline_names_the_author(line: str) -> None:
     thread = read_text(f"A title here\n\n{line}\n\n{BODY}\n\n{BODY}")
@@ -243,3 +249,99 @@ def test_a_line_that_is_no_sentence_is_the_title(title: str) -> None:
     thread = read_text(f"{title}\n\nThey closed it.\n\nAll is well again.")
     assert thread.title == title
     assert title not in by_id(thread)["post"].text
+
+
+@pytest.mark.parametrize("line", ["Posted by u/dampflat", "Posted by u/dampflat 3 days ago", "Posted by @dampflat"])
+def test_a_byline_may_name_an_account(line: str) -> None:
+    assert by_id(read_text(f"A title here\n\n{line}\n\n{BODY}"))["post"].author == Author("dampflat")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Ann: It leaked.\nOrbix_Care: Hi Ann, we're sorry.",
+        "A kettle\n\nAnn: It\nleaked.\n\nOrbix_Care: Hi Ann, we're sorry.",
+        "@ann: It leaked.\n@orbix_care: Hi Ann, we're sorry.",
+        "From: Ann <ann@mail.example>\nDate: Mon, 4 Mar 2024 10:02\nSubject: A kettle\n\nIt leaked.\n\n"
+        "From: Orbix_Care\nSent: 5 March 2024\n\nHi Ann, we're sorry.",
+        "**Ann** (2024-02-02)\nIt leaked.\n\n**Orbix_Care** (2024-02-03)\nHi Ann, we're sorry.",
+        "#1\nAnn\nIt leaked.\n\n#2\nOrbix_Care\nHi Ann, we're sorry.",
+        "#1 / Ann\nIt leaked.\n\n#2 / Orbix_Care\nHi Ann, we're sorry.",
+        "Ann wrote on 3 March 2024:\nIt leaked.\n\nOrbix_Care wrote on 4 March 2024:\nHi Ann, we're sorry.",
+        "Ann • 2 days ago\nIt leaked.\n\nOrbix_Care • 1 day ago\nHi Ann, we're sorry.",
+        "Ann\n3 days ago\nIt leaked.\n\nOrbix_Care\n2 days ago\nHi Ann, we're sorry.",
+    ],
+)
+def test_speakers_without_a_heading(text: str) -> None:
+    thread = read_text(text)
+    said = [(u.author and u.author.name.lower(), " ".join(u.text.split()), u.parent) for u in thread.utterances]
+    assert said == [("ann", "It leaked.", None), ("orbix_care", "Hi Ann, we're sorry.", "post")]
+    assert (thread.warnings, thread.confidence) == ((), 0.6)
+    lines = text.splitlines()
+    assert all(u.text.split()[-1] in " ".join(lines[int((u.place or "")[5:]) - 1 :]) for u in thread.utterances)
+
+
+def test_reviews_and_the_answer_of_an_owner() -> None:
+    thread = read_text(
+        "Ann B.\n★★★★★\n3 March 2024\nGood kettle.\n\nTom\n★☆☆☆☆\n4 March 2024\nIt leaked.\n\n"
+        "Owner response\n5 March 2024\nWe are sorry, Tom."
+    )
+    assert [(u.kind, u.author and u.author.name, u.parent, u.time, u.flags) for u in thread.utterances] == [
+        ("review", "Ann B.", None, "2024-03-03", ()),
+        ("review", "Tom", None, "2024-03-04", ()),
+        ("comment", "Owner", "comment-2", "2024-03-05", ("company",)),
+    ]
+
+
+def test_a_post_over_speakers_stays_the_post() -> None:
+    thread = read_text(f"{BODY}\n\n{BODY}\n\nAnn • 2 days ago\nMine too.\n\nTom • 1 day ago\nReally?")
+    assert [(u.id, u.parent) for u in thread.utterances] == [
+        ("post", None),
+        ("comment-1", "post"),
+        ("comment-2", "post"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Pros: cheap\nCons: leaks\nVerdict: no",
+        "Problem: leak\nSolution: refund\nProblem: rust\nSolution: none",
+        "Monday: I called.\nTuesday: I wrote.\nMonday: I called again.",
+        "Weds: I called.\nThurs: I wrote.\nWeds: I called again.",
+        "Q1: fast\nQ2: slow\nDay1: called",
+        "Phone Call, 3 March 2024\nThey said no.\n\nSecond Letter, 5 March 2024\nThey said yes.",
+        "Called - 3 March 2024\nNo.\n\nEmailed - 5 March 2024\nYes.",
+        "Pell Bank\nOn 3 March 2024 they said no.\n\nOde Bank\nOn 4 March 2024 they said yes.",
+        "I wrote on 3 March 2024:\nIt leaked.\n\nThey wrote on 4 March 2024:\nWe refund.",
+        "#1 Late delivery\nIt came late.\n\n#2 Rude staff\nThey were rude.",
+        "#1\nDelivery\nLate.\n\n#2\nStaff\nRude.",
+        "Ann Lee\n3 March 2024\nIt leaked.",
+    ],
+)
+def test_labels_and_logs_are_no_speakers(text: str) -> None:
+    thread = read_text(text)
+    assert [(u.id, u.text, u.author) for u in thread.utterances] == [("post", text, None)]
+    assert thread.warnings == ("no comments were found",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It leaked.\n\nMe: It leaked.\nAgent: Sorry.\nMe: And?\nAgent: Bye.\n\nI will never buy again.",
+        "Rome\n3 May 2023\nThe hotel was full.\n\nParis\n5 May 2023\nThe hotel was dirty.",
+        "Leeds, 3 March 2024\nIt rained in.\n\nYork, 4 March 2024\nIt was cold.",
+    ],
+)
+def test_doubtful_speakers_are_said_and_left(text: str) -> None:
+    thread = read_text(text)
+    assert [(u.id, u.text) for u in thread.utterances] == [("post", text)]
+    assert NOT_USED in thread.warnings
+
+
+def test_a_short_comment_over_the_next_header_is_no_name() -> None:
+    thread = read_text(f"{BODY}\n\nComments (2)\n\nAnn • 2 days ago\nIt leaked.\n\n**Tom** (2024-02-02)\nMine too.")
+    assert [(u.author and u.author.name, u.text) for u in spoken(thread)[1:]] == [
+        ("Ann", "It leaked."),
+        ("Tom", "Mine too."),
+    ]

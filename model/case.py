@@ -31,7 +31,7 @@ _DATE: Final = (
     rf"|\d{{1,2}}(?:st|nd|rd|th)? {_MONTH}|{_MONTH} \d{{1,2}})"
 )
 _UPDATE: Final = re.compile(
-    r"(?:^|\n|(?<=[.!?*)\]])\s)[\s*_\[(#-]*(?:"
+    r"(?:^|\n|(?<=[.!?*)\]])\s)[\s*_\[(#-]{0,20}(?:"
     r"(?:edit(?:ed)?(?: to add)?|update[ds]?|upd|eta)\b[^\n:\u2013\u2014-]{0,25}[:\u2013\u2014\])*-]"
     # A date without a colon; a remark of any length in brackets.
     rf"|(?:edit|update)(?:!| {_DATE}|(?: \([^()\n]{{0,120}}\))?\s?[:\u2013\u2014])"
@@ -40,19 +40,19 @@ _UPDATE: Final = re.compile(
     rf"(?: {_DATE}|(?: \([^()\n]{{0,120}}\))?\s?[:!])"
     r"|addendum(?: \([^()\n]{0,120}\))?\s?:)"
     # The bare word in a line of its own, or as the first sentence of a line.
-    r"|(?:^|\n)[ \t*_#\[]*(?-i:UPDATE|EDIT)[ \t*_\]]*(?=\n)"
-    r"|\n[ \t]*\n[ \t*_#\[]*(?:update|edit)[ \t*_\]]*(?=\n)"
-    r"|(?:^|\n)[ \t*_#\[]*update\.(?=\s)"
-    r"|\n[ \t]*\n[ \t*_#]*follow[ -]?up:(?=(?: [^\s:]+){4})",
+    r"|(?:^|\n)[ \t*_#\[]{0,20}(?-i:UPDATE|EDIT)[ \t*_\]]{0,20}(?=\n)"
+    r"|\n[ \t]{0,20}\n[ \t*_#\[]{0,20}(?:update|edit)[ \t*_\]]{0,20}(?=\n)"
+    r"|(?:^|\n)[ \t*_#\[]{0,20}update\.(?=\s)"
+    r"|\n[ \t]{0,20}\n[ \t*_#]{0,20}follow[ -]?up:(?=(?: [^\s:]+){4})",
     re.IGNORECASE,
 )
 _ORIGINAL: Final = re.compile(
-    r"(?:^|\n|(?<=[.!?*)\]])\s)[\s*_\[(#-]*(?:my )?(?:original|previous|first|old(?:er)?|earlier)"
+    r"(?:^|\n|(?<=[.!?*)\]])\s)[\s*_\[(#-]{0,20}(?:my )?(?:original|previous|first|old(?:er)?|earlier)"
     r" (?:review|post|comment|story|text|message)\b[^\n:\u2013\u2014-]{0,25}[:\u2013\u2014\])*-]"
-    r"|\n[ \t*_#]*(?:my )?(?:original|previous|old) (?:review|post|comment)[ \t*_]*(?=\n)",
+    r"|\n[ \t*_#]{0,20}(?:my )?(?:original|previous|old) (?:review|post|comment)[ \t*_]{0,20}(?=\n)",
     re.IGNORECASE,
 )
-_ORIGINAL_ALONE: Final = re.compile(r"\n[ \t*_#]*original(?: text)?[ \t*_]*:", re.IGNORECASE)
+_ORIGINAL_ALONE: Final = re.compile(r"\n[ \t*_#]{0,20}original(?: text)?[ \t*_]{0,20}:", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

@@ -350,8 +350,8 @@ _LABELS: Final = frozenset(
         "status", "step", "subject", "summary", "taste", "test", "ticket", "time", "timeline", "tip", "tips",
         "tl;dr", "tldr", "total", "tracking", "type", "url", "value", "verdict", "version", "visit", "visited",
         "warning", "warranty", "website", "week", "where", "who", "wrote", "year",
-        "mon", "tue", "tues", "wed", "weds", "thu", "thur", "thurs", "fri", "sat", "sun", "jan", "feb", "mar", "apr", "jun",
-        "jul", "aug", "sep", "sept", "oct", "nov", "dec",
+        "mon", "tue", "tues", "wed", "weds", "thu", "thur", "thurs", "fri", "sat", "sun", "jan", "feb", "mar", "apr",
+        "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec",
     ]
 )  # fmt: skip
 _VOCATIVE: Final = re.compile(

@@ -226,8 +226,9 @@ def _form_tail(lines: Sequence[_Line]) -> int:
     # The page's foot: the lines under the last one that is prose.
     foot = next((n + 1 for n in range(len(texts) - 1, -1, -1) if _is_prose(texts[n])), 0)
     told = next((n + 1 for n in range(len(texts) - 1, -1, -1) if _is_sentence(texts[n])), 0)
+    begins = next((n for n, text in enumerate(texts) if not is_boilerplate(text)), len(texts))
     for n in range(foot, len(texts)):
-        if opens_form(texts[n]) and not all(map(is_boilerplate, texts[:n])):
+        if n > begins and opens_form(texts[n]):
             return written[n]
         followed = n + 1 == len(texts) or opens_form(texts[n + 1]) or is_boilerplate(texts[n + 1]) or n >= told
         if states_no_comments(texts, n) and followed:

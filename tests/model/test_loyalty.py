@@ -1,3 +1,4 @@
+import time
 from dataclasses import replace
 
 import pytest
@@ -217,6 +218,13 @@ def test_parts_that_were_written_later_are_found(raw, parts):
     spans = later_parts(raw)
     assert len(spans) == len(parts)
     assert all(part in raw[a:b] for part, (a, b) in zip(parts, spans, strict=True))
+
+
+def test_long_runs_of_blank_lines_are_searched_fast():
+    began = time.perf_counter()
+    assert later_parts("It broke." + "\n" * 50_000 + "Update: it works.")
+    assert not later_parts("\n \t*_#" * 20_000)
+    assert time.perf_counter() - began < 5
 
 
 def test_who_weighs_the_redress_has_told_of_it():

@@ -64,6 +64,8 @@ _DEALINGS = re.compile(
     r"|\bmy (?:order|account|bill|claim|contract|refund|replacement|case|complaint|booking|subscription)\b",
     re.IGNORECASE,
 )
+# One of these stands in every dealing and intention: most comments hold none, which is found out sooner.
+_FIRST_PERSON = re.compile(r"\b(?:i|we|me|us|my|our|ours|mine|took|same)\b", re.IGNORECASE)
 # Who says what they will do next as customers; not a dealing of those who never were.
 _INTENT = re.compile(
     r"\b(?:i|we) (?:will|won't|would|wouldn't|shall|am|are)(?: not| never| gladly| surely| definitely| be)* (?:renew|"
@@ -408,12 +410,22 @@ def _speaks_for(text: str, brand: str | None, subject: str) -> bool:
 
 def _has_dealings(text: str, conduct: Sequence[str], *, company: bool, never_had: bool) -> bool:
     """Whether somebody tells of dealings of their own. text: without advice and without plans elsewhere."""
+    if not _FIRST_PERSON.search(text):
+        return not never_had and not company and _befell(conduct)
     if _TIES.search(text) and not _ALSO_CUSTOMER.search(text):
         return False
     own = _PRESS.sub(" ", _FOR_YOU.sub(" ", text) if company else text)
     if _DEALINGS.search(own):
         return True
     return not never_had and (bool(_INTENT.search(own)) or (not company and _befell(conduct)))
+
+
+def _been_there(own: str, place: str, *, elsewhere: bool) -> bool:
+    """Whether who says to stay or to leave has been a customer. elsewhere: plans with another company were cut out."""
+    if elsewhere:
+        # Everybody has a "my" and "our" that no company sold them.
+        return bool(_BEEN_THERE.search(re.sub(r"(?i)\b(?:my|our)\b", " ", own)))
+    return place != "comment" or bool(_BEEN_THERE.search(own))
 
 
 def _signals(
@@ -429,12 +441,7 @@ def _signals(
     own = _without_elsewhere(advised, brand)
     never_had = _never_had(text, brand, subject)
     dealings = _has_dealings(own, [_straight(c) for c in conduct], company=company, never_had=never_had)
-    if own == advised:
-        been_there = place != "comment" or bool(_BEEN_THERE.search(own))
-    else:
-        # Everybody has a "my" and "our" that no company sold them.
-        been_there = bool(_BEEN_THERE.search(re.sub(r"(?i)\b(?:my|our)\b", " ", own)))
-    leaves = states_loyalty and been_there and not never_had
+    leaves = states_loyalty and not never_had and _been_there(own, place, elsewhere=own != advised)
     if dealings:
         signals.append("own dealings")
     if leaves:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from model.bundle import file_digest
 from model.codebook import SENTIMENT
 from model.host import host
 
@@ -176,9 +177,10 @@ def export(folder: Path) -> tuple[Path, Path]:
 
     from training.network import Network
 
-    whole, small = folder / "float.onnx", folder / "8bit.onnx"
+    whole, small, made_of = folder / "float.onnx", folder / "8bit.onnx", folder / "weights.sha256"
     folder.mkdir(parents=True, exist_ok=True)
-    if small.exists():
+    weights_digest = file_digest(RELEASED / "weights.safetensors")
+    if small.exists() and made_of.exists() and made_of.read_text(encoding="ascii") == weights_digest:
         return whole, small
     network = Network(str(RELEASED))
     weights = {name: value.float() for name, value in load_file(RELEASED / "weights.safetensors").items()}
@@ -191,6 +193,7 @@ def export(folder: Path) -> tuple[Path, Path]:
     quantize_dynamic(folder / "stripped.onnx", small.with_suffix(".part"), weight_type=QuantType.QInt8)
     small.with_suffix(".part").rename(small)
     (folder / "stripped.onnx").unlink()
+    made_of.write_text(weights_digest, encoding="ascii")
     return whole, small
 
 

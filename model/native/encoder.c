@@ -110,7 +110,7 @@ size_t amends_room(const Model *m, int32_t tokens, int32_t longest) {
  * strip: the kernel, as amends_best calls it. room: of amends_room bytes. ticks: PARTS counters to add to, or NULL. */
 void amends_encode(const Model *m, int32_t strip, const int32_t *ids, const int32_t *lengths, int32_t texts, float *states,
                    char *room, uint64_t *ticks) {
-    uint64_t unread[PARTS];
+    uint64_t unread[PARTS] = {0};
     if (!ticks) ticks = unread;
     if (strip == 64)
         encode_avx512vnni(m, ids, lengths, texts, states, room, ticks);

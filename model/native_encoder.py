@@ -21,7 +21,9 @@ from model.onnx_file import Graph, Node, read_graph
 # Tokens that go through a layer together: more leave the cache, fewer read the weights too often.
 GROUP_TOKENS: Final = 256
 HEAD: Final = 32
-KERNELS: Final = {64: "AVX-512 VNNI", 16: "AVX2"}
+LINE: Final = 64
+# By the number that model/native/encoder.c gives it: name of a kernel, outputs of a strip of its weights.
+KERNELS: Final = {1: ("AVX2", 16), 2: ("AVX-512 VNNI", 64), 3: ("AMX", 32)}
 PARTS: Final = ("products", "attention", "norms", "words")
 # Operators of one layer as training.graph writes them, between two layer norms of the sums.
 LAYER: Final = (
@@ -84,24 +86,24 @@ def _library() -> ctypes.CDLL:
 
 def kernel() -> str:
     """Name of the kernels that this machine runs. Raises UnsuitedError where it runs none."""
-    return KERNELS[_library().amends_best()]
+    return KERNELS[_library().amends_best()][0]
 
 
 class NativeEncoder:
     """The kernels on the 8-bit graph of a bundle. Safe to use from several threads.
 
-    special: ids of the class, separator and padding token. threads: of one call. strip: of the kernels to use, a key of
-    KERNELS; None for the best. Raises UnsuitedError where they can't run here, or the graph is not as training.graph
-    writes it (bundles before 0.3).
+    special: ids of the class, separator and padding token. threads: of one call. kernel: a key of KERNELS that is no
+    better than this machine's best, which None stands for. Raises UnsuitedError where none can run here, or the graph
+    is not as training.graph writes it (bundles before 0.3).
     """
 
     def __init__(
-        self, path: Path, special: tuple[int, int, int], *, threads: int = 1, strip: int | None = None
+        self, path: Path, special: tuple[int, int, int], *, threads: int = 1, kernel: int | None = None
     ) -> None:
         self._library = _library()
         self._special = special
-        self._strip = strip or self._library.amends_best()
-        self._numbers = _Numbers(_checked(path), self._strip)
+        self._kernel = kernel or self._library.amends_best()
+        self._numbers = _Numbers(_checked(path), KERNELS[self._kernel][1])
         self._rooms = local()
         self._pool = ThreadPoolExecutor(threads, "encoder") if threads > 1 else None
         self._ticks = (ctypes.c_uint64 * len(PARTS))()
@@ -131,7 +133,7 @@ class NativeEncoder:
         room = self._room(self._library.amends_room(model, len(ids), int(lengths.max())))
         given = (ctypes.c_void_p(a.ctypes.data) for a in (ids, lengths))
         results = (ctypes.c_void_p(a.ctypes.data) for a in (states, room))
-        self._library.amends_encode(model, self._strip, *given, len(lengths), *results, self._ticks)
+        self._library.amends_encode(model, self._kernel, *given, len(lengths), *results, self._ticks)
         ends = np.cumsum(lengths)
         return [states[end - n + 1 : end - 1] for end, n in zip(ends, lengths, strict=True)]
 
@@ -139,8 +141,17 @@ class NativeEncoder:
         """Memory of this thread: fresh pages for each group would cost as much as a layer."""
         room: Array | None = getattr(self._rooms, "room", None)
         if room is None or len(room) < size:
-            room = self._rooms.room = np.empty(size, np.uint8)
+            room = self._rooms.room = aligned((size,), np.uint8)
         return room
+
+
+def aligned(shape: tuple[int, ...], kind: Any) -> Array:
+    """An array that begins with a line of the cache: rows of 64 bytes that cross one take twice as long to read."""
+    size = int(np.prod(shape)) * np.dtype(kind).itemsize
+    room = np.empty(size + LINE, np.uint8)
+    start = -room.ctypes.data % LINE
+    result: Array = room[start : start + size].view(kind).reshape(shape)
+    return result
 
 
 def _groups(lengths: Sequence[int]) -> list[slice]:
@@ -233,5 +244,6 @@ class _Numbers:
 
     def _at(self, array: Array, kind: Any = np.float32) -> int:
         """Where a copy of an array lies, which is kept for as long as this is: the file may be written over."""
-        self._kept.append(np.array(array, dtype=kind, order="C"))
+        self._kept.append(aligned(array.shape, kind))
+        self._kept[-1][...] = array
         return self._kept[-1].ctypes.data

@@ -1,5 +1,6 @@
 """Reads labelled examples and cuts them into batches of about equal length."""
 
+import argparse
 import hashlib
 import json
 import random
@@ -25,10 +26,11 @@ FORMATS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "cs
 
 @dataclass(frozen=True)
 class SentimentExample:
-    """A text with its label, an index into SENTIMENT."""
+    """A text with its label, an index into SENTIMENT. soft: probabilities to learn in its place, in the same order."""
 
     text: TokenizedText
     label: int
+    soft: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,14 @@ def checked_label(row: int, label: object) -> int:
     return SENTIMENT.index(str(label))
 
 
+def source_cap(given: str) -> tuple[str, int]:
+    """SOURCE=NUMBER of a command line."""
+    source, _, number = given.rpartition("=")
+    if not source or not number.isdigit():
+        raise argparse.ArgumentTypeError(f"got {given!r}, expected SOURCE=NUMBER")
+    return source, int(number)
+
+
 def drawn(
     rows: Dataset,
     *,
@@ -140,14 +150,16 @@ def drawn(
 def sentiment_examples(
     rows: Dataset, tokenizer: Tokenizer, chosen: Sequence[int], *, max_tokens: int
 ) -> list[SentimentExample]:
-    """The chosen rows, which have text and label (negative, neutral, positive).
+    """The chosen rows, which have text and label (negative, neutral, positive), and may have the probability of each.
 
     Only the first window of a text is used: labels of long reviews say little about any later one.
     """
     texts, labels = list(rows["text"]), list(rows["label"])
+    given = set(SENTIMENT) <= set(rows.column_names)
+    soft = list(zip(*(rows[name] for name in SENTIMENT), strict=True)) if given else [None] * len(texts)
     tokenized = tokenize([texts[i] for i in chosen], tokenizer, max_tokens)
     pairs = zip(tokenized, chosen, strict=True)
-    return [SentimentExample(t, checked_label(i, labels[i])) for t, i in pairs if len(t.ids)]
+    return [SentimentExample(t, checked_label(i, labels[i]), soft[i]) for t, i in pairs if len(t.ids)]
 
 
 def passage_examples(

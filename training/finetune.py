@@ -170,10 +170,16 @@ def states_of(network: Network, ids: Tensor, mask: Tensor) -> Tensor:
 def sentiment_loss(
     network: Network, examples: list[data.SentimentExample], special: tuple[int, int, int], smoothing: float
 ) -> Tensor:
-    """Cross entropy with smoothed labels: several sources were labelled by machines."""
+    """Cross entropy with probabilities where an example has them, elsewhere with smoothed labels: several sources were
+    labelled by machines.
+    """
     states, layout = encode(network, [e.text for e in examples], special, first_window=True)
-    labels = torch.tensor([e.label for e in examples])
-    return F.cross_entropy(network.sentiment_logits(states, layout), labels, label_smoothing=smoothing)
+    plain = F.one_hot(torch.tensor([e.label for e in examples]), len(SENTIMENT)) * (1 - smoothing)
+    targets = plain + smoothing / len(SENTIMENT)
+    for row, example in enumerate(examples):
+        if example.soft:
+            targets[row] = torch.tensor(example.soft)
+    return F.cross_entropy(network.sentiment_logits(states, layout), targets)
 
 
 def target_loss(
@@ -461,7 +467,7 @@ def main() -> None:
     parser.add_argument("--dev", help="development texts; the weights that score best on them are kept")
     parser.add_argument("--without", default=[], nargs="+", help="files whose texts are kept for evaluation")
     parser.add_argument("--cap", type=int, default=Options.cap, help="most texts of a source")
-    parser.add_argument("--cap-of", type=_cap, default=[], nargs="+", metavar="SOURCE=N", help="other caps")
+    parser.add_argument("--cap-of", type=data.source_cap, default=[], nargs="+", metavar="SOURCE=N", help="other caps")
     parser.add_argument("--sentiment-tokens", type=int, default=Options.sentiment_tokens, help="read of each text")
     parser.add_argument("--conduct-epochs", type=int, default=Options.conduct_epochs)
     parser.add_argument("--rate", type=float, default=Options.rate, help="learning rate of the top layer")
@@ -475,13 +481,6 @@ def main() -> None:
     out, caps = given.pop("out"), given.pop("cap_of")
     fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
     print(run(Options(**fields, caps=tuple(caps)), out))
-
-
-def _cap(given: str) -> tuple[str, int]:
-    source, _, number = given.rpartition("=")
-    if not source or not number.isdigit():
-        raise argparse.ArgumentTypeError(f"got {given!r}, expected SOURCE=NUMBER")
-    return source, int(number)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,15 @@
 #define HERE 0
 #endif
 
+/* Earlier compilers don't know its instructions. */
+#if HERE && defined(__linux__) && __GNUC__ >= 11
+#define KNOWS_AMX 1
+#include <sys/syscall.h>
+#include <unistd.h>
+#else
+#define KNOWS_AMX 0
+#endif
+
 #if HERE
 #include <immintrin.h>
 #include <math.h>
@@ -51,9 +60,13 @@ typedef struct {
     float epsilon;
 } Model;
 
+enum { NONE, AVX2, AVX512, AMX };                   /* kernels, the better the later */
 enum { PLAIN, ADDED, GELU };                       /* what follows a product */
 enum { PRODUCTS, ATTENTION, NORMS, WORDS, PARTS }; /* where the time goes */
-enum { HEAD = 32, QUERIES = 4, LARGEST_LANES = 16 };
+enum { HEAD = 32, MOST_QUERIES = 8, LARGEST_LANES = 16 };
+
+/* Rows that hold so many of them in whole tiles: AMX reads the last ones too. */
+static size_t whole_tiles(size_t rows) { return (rows + 31) / 32 * 32; }
 
 #define INLINE static inline __attribute__((always_inline))
 /* A function of its own: only then does the compiler keep the sums of a tile in registers. */
@@ -68,10 +81,22 @@ enum { HEAD = 32, QUERIES = 4, LARGEST_LANES = 16 };
 #define SUFFIX _avx512vnni
 #define LANES 16
 #define VECTORS 4
+#define MATRICES 0
 #include "kernel.h"
 #undef SUFFIX
-#undef LANES
 #undef VECTORS
+#undef MATRICES
+#if KNOWS_AMX
+#pragma GCC target("amx-tile,amx-int8")
+#define SUFFIX _amx
+#define VECTORS 2
+#define MATRICES 1
+#include "kernel.h"
+#undef SUFFIX
+#undef VECTORS
+#undef MATRICES
+#endif
+#undef LANES
 #pragma GCC pop_options
 
 #pragma GCC push_options
@@ -79,40 +104,76 @@ enum { HEAD = 32, QUERIES = 4, LARGEST_LANES = 16 };
 #define SUFFIX _avx2
 #define LANES 8
 #define VECTORS 2
+#define MATRICES 0
 #include "kernel.h"
 #undef SUFFIX
 #undef LANES
 #undef VECTORS
+#undef MATRICES
 #pragma GCC pop_options
+
+#if KNOWS_AMX
+/* Whether the processor has AMX and the system lets this process use its tiles: Linux wants to be asked. */
+static int allowed_amx(void) {
+    enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };
+    return __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-int8") &&
+           !syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA);
+}
+
+/* Eight tiles of 16 rows by 64 bytes. Tiles belong to a thread, and others in it may have set them otherwise. */
+static void set_tiles(void) {
+    struct {
+        uint8_t palette, first_row, unused[14];
+        uint16_t bytes[16];
+        uint8_t rows[16];
+    } shapes = {.palette = 1};
+    for (int i = 0; i < 8; i++) shapes.bytes[i] = 64, shapes.rows[i] = 16;
+    /* The intrinsic of GCC 12 tells the compiler of the first eight bytes alone. */
+    __asm__ volatile("ldtilecfg %0" : : "m"(shapes));
+}
+
+static void free_tiles(void) { __asm__ volatile("tilerelease"); }
+#else
+static int allowed_amx(void) { return 0; }
+#endif
 #endif
 
-/* Outputs of a strip for the best kernel that this machine runs: 64 with AVX-512 VNNI, 16 with AVX2, 0 for none. */
+/* The best kernel that this machine runs. */
 int amends_best(void) {
 #if HERE
     __builtin_cpu_init();
     const int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
-    if (avx2 && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
-        return 64;
-    if (avx2) return 16;
-#endif
+    const int avx512 = __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
+                       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    return !avx2 ? NONE : !avx512 ? AVX2 : !allowed_amx() ? AVX512 : AMX;
+#else
     return 0;
+#endif
 }
 
 #if HERE
 /* Bytes that amends_encode works in, for texts of so many tokens together and the longest of them. */
 size_t amends_room(const Model *m, int32_t tokens, int32_t longest) {
     const size_t padded = (longest + LARGEST_LANES - 1) / LARGEST_LANES * LARGEST_LANES;
-    return (size_t)tokens * (5 * 4 * m->width + m->width + m->inner) + 4 * padded * (HEAD + QUERIES) + 64;
+    return (size_t)tokens * 5 * 4 * m->width + whole_tiles(tokens) * (m->width + m->inner) +
+           4 * padded * (HEAD + MOST_QUERIES) + 64;
 }
 
 /* ids of all texts one after the other (tokens,), tokens of each text (texts,) -> states (tokens, width).
- * strip: the kernel, as amends_best calls it. room: of amends_room bytes. ticks: PARTS counters to add to, or NULL. */
-void amends_encode(const Model *m, int32_t strip, const int32_t *ids, const int32_t *lengths, int32_t texts, float *states,
+ * kernel: one that this machine runs. room: of amends_room bytes. ticks: PARTS counters to add to, or NULL. */
+void amends_encode(const Model *m, int32_t kernel, const int32_t *ids, const int32_t *lengths, int32_t texts, float *states,
                    char *room, uint64_t *ticks) {
     uint64_t unread[PARTS] = {0};
     if (!ticks) ticks = unread;
-    if (strip == 64)
+#if KNOWS_AMX
+    if (kernel == AMX) {
+        set_tiles();
+        encode_amx(m, ids, lengths, texts, states, room, ticks);
+        free_tiles();
+        return;
+    }
+#endif
+    if (kernel == AVX512)
         encode_avx512vnni(m, ids, lengths, texts, states, room, ticks);
     else
         encode_avx2(m, ids, lengths, texts, states, room, ticks);

@@ -1,7 +1,12 @@
 /* The encoder for vectors of LANES floats. Included by encoder.c, once for each set of instructions. */
 
+#if MATRICES
+#define ROWS 32 /* of a block of the sums, which fills half of the tiles */
+#else
 #define ROWS 6 /* of a tile; with VECTORS vectors of columns, its sums fill most of the registers */
+#endif
 #define COLUMNS (LANES * VECTORS)
+#define QUERIES (LANES / 2) /* read together: sums enough to keep both multipliers busy, and registers for them */
 #define vf NAME(vf)
 #define vi NAME(vi)
 #define load NAME(load)
@@ -105,9 +110,84 @@ typedef struct {
     float zero;
 } NAME(Flow);
 
+/* What follows sums of the same LANES outputs: of `rows` rows from `row` on, `wide` numbers apart. */
+INLINE void NAME(finish)(const Product *p, const NAME(Flow) *f, int row, int column, const int rows, const vi *sums,
+                         const int wide, const int kind) {
+    const size_t outputs = p->outputs;
+    size_t at = row * outputs + column;
+    const vf scale = load(p->scale + column), bias = load(p->bias + column);
+    const vf factor = kind == GELU ? load(f->factor + column) : scale, zero = splat(f->zero);
+    float *to = f->to;
+    const float *added = f->added;
+    uint8_t *small = f->small;
+    for (int r = 0; r < rows; r++, at += outputs) {
+        vf y = __builtin_convertvector(sums[r * wide], vf) * scale + bias;
+        if (kind == ADDED) y += load(added + at);
+        if (kind == GELU)
+            to_bytes(small + at, NAME(gelu)(y) * factor + zero);
+        else
+            NAME(store)(to + at, y);
+    }
+}
+
+#if MATRICES
+/* Sums of ROWS rows from x on by as many outputs, through eight tiles of 16 rows by 64 bytes: four of sums, two of rows,
+ * two of weights. Between the steps, `rows` rows of the sums that were made before (`done`) go on to what follows: the
+ * products of tiles and the arithmetic of vectors don't wait for one another. */
+INLINE void NAME(block)(const Product *p, const NAME(Flow) *f, const uint8_t *x, const int8_t *w, const int32_t *start,
+                        int32_t *sums, const int32_t *done, int row, int column, int rows, const int kind) {
+    const size_t inputs = p->inputs;
+    const int share = (ROWS * 64 + inputs - 1) / inputs;
+    _tile_loadd(0, start, 0);
+    _tile_loadd(1, start + 16, 0);
+    _tile_loadd(2, start, 0);
+    _tile_loadd(3, start + 16, 0);
+    for (size_t k = 0; k < inputs; k += 64, w += 64 * COLUMNS) {
+        _tile_loadd(4, x + k, inputs);
+        _tile_loadd(6, w, 4 * COLUMNS);
+        _tile_dpbusd(0, 4, 6);
+        _tile_loadd(7, w + 64, 4 * COLUMNS);
+        _tile_dpbusd(1, 4, 7);
+        _tile_loadd(5, x + 16 * inputs + k, inputs);
+        _tile_dpbusd(2, 5, 6);
+        _tile_dpbusd(3, 5, 7);
+        const int now = rows < share ? rows : share;
+        for (int c = 0; c < 2; c++)
+            NAME(finish)(p, f, row, column + 16 * c, now, (const vi *)done + c, VECTORS, kind);
+        row += now, rows -= now, done += now * COLUMNS;
+    }
+    _tile_stored(0, sums, 4 * COLUMNS);
+    _tile_stored(1, sums + 16, 4 * COLUMNS);
+    _tile_stored(2, sums + 16 * COLUMNS, 4 * COLUMNS);
+    _tile_stored(3, sums + 16 * COLUMNS + 16, 4 * COLUMNS);
+}
+
+/* Reads, and makes nothing of, rows up to the next multiple of ROWS. A strip of the weights stays in the cache while all
+ * rows pass it. */
+INLINE void NAME(all)(const Product *p, const NAME(Flow) *f, int rows, const int kind) {
+    int32_t sums[2][ROWS * COLUMNS] __attribute__((aligned(64)));
+    int row = 0, column = 0, made = 0, turn = 0;
+    for (int first = 0; first < p->outputs; first += COLUMNS)
+        for (int next = 0; next < rows; next += ROWS, turn ^= 1) {
+            NAME(block)(p, f, f->x + (size_t)next * p->inputs, p->weight + (size_t)first * p->inputs, p->start + first,
+                        sums[turn], sums[turn ^ 1], row, column, made, kind);
+            row = next, column = first, made = rows - next < ROWS ? rows - next : ROWS;
+        }
+    for (int c = 0; c < 2; c++)
+        NAME(finish)(p, f, row, column + 16 * c, made, (const vi *)sums[turn ^ 1] + c, VECTORS, kind);
+}
+#define ALL(kind) \
+    APART void NAME(all_##kind)(const Product *p, const NAME(Flow) *f, int rows) { NAME(all)(p, f, rows, kind); }
+ALL(PLAIN) ALL(ADDED) ALL(GELU)
+#undef ALL
+
+static void NAME(product)(const Product *p, NAME(Flow) f, int rows, int kind) {
+    (kind == PLAIN ? NAME(all_PLAIN) : kind == ADDED ? NAME(all_ADDED) : NAME(all_GELU))(p, &f, rows);
+}
+#else
 /* `rows` rows from `row` on, times one strip of the weights. rows and kind are known where this is inlined. */
 INLINE void NAME(tile)(const Product *p, const NAME(Flow) *f, int row, int strip, const int rows, const int kind) {
-    const size_t inputs = p->inputs, outputs = p->outputs;
+    const size_t inputs = p->inputs;
     const int8_t *w = p->weight + strip * inputs * COLUMNS;
     const uint8_t *x = f->x + row * inputs;
     const int first = strip * COLUMNS;
@@ -124,17 +204,8 @@ INLINE void NAME(tile)(const Product *p, const NAME(Flow) *f, int row, int strip
             UNROLL for (int v = 0; v < VECTORS; v++) multiply_add(&sums[r][v], bytes, weights[v]);
         }
     }
-    UNROLL for (int r = 0; r < rows; r++)
-        UNROLL for (int v = 0; v < VECTORS; v++) {
-            const int column = first + v * LANES;
-            const size_t at = (row + r) * outputs + column;
-            vf y = __builtin_convertvector(sums[r][v], vf) * load(p->scale + column) + load(p->bias + column);
-            if (kind == ADDED) y += load(f->added + at);
-            if (kind == GELU)
-                to_bytes(f->small + at, NAME(gelu)(y) * load(f->factor + column) + f->zero);
-            else
-                NAME(store)(f->to + at, y);
-        }
+    UNROLL for (int v = 0; v < VECTORS; v++)
+        NAME(finish)(p, f, row, first + v * LANES, rows, &sums[0][v], VECTORS, kind);
 }
 
 #define TILE(rows, kind)                                                                                     \
@@ -156,6 +227,7 @@ static void NAME(product)(const Product *p, NAME(Flow) f, int rows, int kind) {
         for (int row = 0; row < rows; row += ROWS)
             NAME(tiles)[(rows - row < ROWS ? rows - row : ROWS) - 1][kind](p, &f, row, strip);
 }
+#endif
 
 /* Layer norm of each row (rows, width), in floats, and in 8 bits where `small` is given. */
 APART void NAME(norms)(const float *x, int rows, int width, float epsilon, const Norm *kept, float *to,
@@ -239,8 +311,8 @@ static void NAME(encode)(const Model *m, const int32_t *ids, const int32_t *leng
     size_t n = 0;
     for (int t = 0; t < texts; t++) n += lengths[t];
     float *x = (float *)room, *kept = x + n * width, *parts = kept + n * width;
-    uint8_t *small = (uint8_t *)(parts + 3 * n * width), *inner = small + n * width;
-    float *heads = (float *)(((uintptr_t)(inner + n * m->inner) + 63) & ~(uintptr_t)63);
+    uint8_t *small = (uint8_t *)(parts + 3 * n * width), *inner = small + whole_tiles(n) * width;
+    float *heads = (float *)(((uintptr_t)(inner + whole_tiles(n) * m->inner) + 63) & ~(uintptr_t)63);
     uint64_t then = __rdtsc(), now;
 #define SPENT(part) (now = __rdtsc(), ticks[part] += now - then, then = now)
     for (size_t t = 0, at = 0; t < (size_t)texts; t++)
@@ -276,6 +348,7 @@ static void NAME(encode)(const Model *m, const int32_t *ids, const int32_t *leng
 
 #undef ROWS
 #undef COLUMNS
+#undef QUERIES
 #undef vf
 #undef vi
 #undef load

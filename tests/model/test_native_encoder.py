@@ -12,7 +12,7 @@ import pytest
 from model import native_encoder
 from model.bundle import eight_bit_encoder, load_bundle
 from model.encoder import OnnxEncoder
-from model.native_encoder import KERNELS, NativeEncoder, UnsuitedError, kernel
+from model.native_encoder import KERNELS, NativeEncoder, UnsuitedError
 from model.scorer import Scorer
 from tests.conftest import DATA
 from training import graph
@@ -23,13 +23,14 @@ WIDTH, HEADS, INNER, LAYERS, WORDS, PLACES = 64, 2, 128, 3, 90, 60
 
 def built() -> str | None:
     try:
-        return kernel()
+        return native_encoder.kernel()
     except UnsuitedError as error:
         return f"no kernels: {error}"
 
 
-needs_kernels = pytest.mark.skipif(built() not in KERNELS.values(), reason=str(built()))
-strips = pytest.mark.parametrize("strip", [s for s, name in KERNELS.items() if name == built() or s == min(KERNELS)])
+BEST = next((number for number, (name, _) in KERNELS.items() if name == built()), 0)
+needs_kernels = pytest.mark.skipif(not BEST, reason=str(built()))
+kernels = pytest.mark.parametrize("kernel", range(1, BEST + 1), ids=[KERNELS[k][0] for k in range(1, BEST + 1)])
 
 
 def random_encoder(seed: int = 0, *, width: int = WIDTH, heads: int = HEADS) -> graph.Encoder:
@@ -77,14 +78,15 @@ def windows(*lengths: int, seed: int = 1) -> list[np.ndarray]:
 
 
 @needs_kernels
-@strips
+@kernels
 @pytest.mark.parametrize(("layers", "typical", "largest"), [(1, 1e-6, 0.02), (LAYERS, 0.02, 0.2)])
-def test_states_are_those_of_the_runtime(tmp_path, strip, layers, typical, largest):
+def test_states_are_those_of_the_runtime(tmp_path, kernel, layers, typical, largest):
     texts = windows(1, 2, 3, 5, 14, 15, 16, 17, 30, 31, 47, 58)
     whole = random_encoder()
     file = tmp_path / "encoder.onnx"
     onnx.save(graph.graph(replace(whole, layers=whole.layers[:layers])), str(file))
-    expected, found = (e.encode(texts) for e in (OnnxEncoder(file, SPECIAL), NativeEncoder(file, SPECIAL, strip=strip)))
+    engines = OnnxEncoder(file, SPECIAL), NativeEncoder(file, SPECIAL, kernel=kernel)
+    expected, found = (engine.encode(texts) for engine in engines)
     assert [f.shape for f in found] == [(len(t), WIDTH) for t in texts]
     off = np.concatenate([np.abs(a - b).ravel() for a, b in zip(expected, found, strict=True)])
     # The same but for floats that lie between two of the 8-bit numbers: those grow from layer to layer.
@@ -94,16 +96,23 @@ def test_states_are_those_of_the_runtime(tmp_path, strip, layers, typical, large
 
 
 @needs_kernels
-@strips
-def test_a_text_has_the_same_states_in_any_company_and_on_any_thread(path, strip):
+@kernels
+def test_a_text_has_the_same_states_in_any_company_and_on_any_thread(path, kernel):
     texts = windows(*range(1, 50), *range(50, 1, -3))
-    alone = NativeEncoder(path, SPECIAL, strip=strip)
+    alone = NativeEncoder(path, SPECIAL, kernel=kernel)
     together = alone.encode(texts)
     for threads in (1, 3):
-        encoder = NativeEncoder(path, SPECIAL, threads=threads, strip=strip)
+        encoder = NativeEncoder(path, SPECIAL, threads=threads, kernel=kernel)
         for text, states, again in zip(texts, together, encoder.encode(texts), strict=True):
             assert np.array_equal(states, again)
             assert np.array_equal(states, alone.encode([text])[0])
+
+
+@pytest.mark.skipif(BEST < 3, reason=f"no AMX: {built()}")
+def test_tiles_and_vectors_of_one_length_give_the_same_states(path):
+    texts = windows(*range(1, 58))
+    vectors, tiles = (NativeEncoder(path, SPECIAL, kernel=k).encode(texts) for k in (2, 3))
+    assert all(np.array_equal(a, b) for a, b in zip(vectors, tiles, strict=True))
 
 
 @needs_kernels
@@ -158,7 +167,7 @@ def test_without_kernels_the_runtime_does_the_work(path, monkeypatch, origin, wh
     native_encoder._library.cache_clear()
     try:
         with pytest.raises(UnsuitedError, match=why):
-            kernel()
+            native_encoder.kernel()
         assert isinstance(eight_bit_encoder(path.parent, SPECIAL), OnnxEncoder)
     finally:
         native_encoder._library.cache_clear()

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from model.encoder import Encoder, OnnxEncoder, encode_texts
 from model.loyalty import CONDUCT_FEATURES
 from model.segment import tokenize
 from model.types import CaseFeatures
-from training import calibrate, data, finetune, fit, graph, loyalty, refit
+from training import calibrate, data, distil, finetune, fit, graph, loyalty, refit
 from training.average import average
 from training.export import activations, encoder_of, export
 from training.network import Network, mean_by, peak_by
@@ -443,6 +444,48 @@ def test_the_record_of_a_bundle_names_no_folder():
         "options": {"base": "bge", "caps": [["sst", 3]], "start": "run", "rate": 0.1},
         "start": {"options": {"base": "bge", "conduct": ["train.jsonl"], "caps": []}, "start": None},
     }
+
+
+def test_probabilities_of_networks_are_learnt_in_place_of_labels(base, files, run, tmp_path):
+    texts = ["great day", "awful day", "the day", "\u200b"]
+    said = distil.probabilities(run, texts)
+    assert said.sum(axis=1) == pytest.approx(1)
+    assert said[-1] == pytest.approx(1 / 3)
+    assert np.abs(said[0] - said[1]).max() > 0.01
+    (tmp_path / "plain.jsonl").write_text("\n".join(json.dumps({"text": t}) for t in texts[:3]))
+    rows = distil.examples([str(files / "sentiment.jsonl"), str(tmp_path / "plain.jsonl")], 20, {"own": 9}, 1)
+    assert [label is None for _, label, _ in rows] == [False] * 9 + [True] * 3
+    soft = distil.mixed(distil.probabilities(run, [text for text, _, _ in rows]), [label for _, label, _ in rows])
+    assert soft.sum(axis=1) == pytest.approx(1)
+    assert all(soft[i, distil.SENTIMENT.index(label)] >= distil.HARD for i, (_, label, _) in enumerate(rows[:9]))
+    distil.write(rows, soft, tmp_path / "soft.parquet")
+    o = finetune.Options(
+        base=str(base),
+        sentiment=(str(tmp_path / "soft.parquet"),),
+        conduct=(str(files / "conduct.jsonl"),),
+        conduct_epochs=0,
+        held_out=0,
+    )
+    examples = finetune.examples_of(o, Tokenizer.from_file(str(run / "tokenizer.json"))).sentiment
+    assert len(examples) == len(rows)
+    assert sorted(e.soft for e in examples) == sorted(tuple(row) for row in np.float32(soft).tolist())
+    # The loss is least where the network says what it is told.
+    network = Network(str(run))
+    network.load_state_dict(load_file(run / "network.safetensors"))
+    network.eval()
+    own = distil.probabilities(run, texts[:1])[0]
+    learnt, other = (
+        finetune.sentiment_loss(network, [replace(examples[0], text=tokenized, soft=tuple(p))], (2, 3, 0), 0.05)
+        for tokenized in tokenize(texts[:1], Tokenizer.from_file(str(run / "tokenizer.json")), 96)
+        for p in (own, own[::-1].copy())
+    )
+    assert learnt.item() == pytest.approx(-(own * np.log(own)).sum(), abs=1e-3)
+    assert learnt < other
+
+
+def test_a_tokenizer_of_another_kind_is_refused():
+    with pytest.raises(ValueError, match="expected: <s>"):
+        distil.special_ids(Tokenizer(WordPiece({"a": 0}, unk_token="a")))
 
 
 def test_averaged_weights_lie_between_those_of_the_runs(base, files, run, tmp_path):

@@ -3,10 +3,13 @@
 Long posts are read whole: sentences are packed into windows in order, and every token belongs to one window.
 """
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +21,8 @@ Span = tuple[int, int]
 # Words that the library takes for abbreviations (Maine, number, May, minute), and that end many a complaint.
 _ENDED = re.compile(r"\b(?i:me|no|ok|may|min|etc|ill|it|id)[.](\s+)(?=[\"'“‘(]?(?:I|A|[A-Z][a-z]+)\b)")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_SET = re.compile(r"\[[^\[\]\\^&]+\]")
+_ASCII = "".join(map(chr, range(128)))
 
 
 @dataclass(frozen=True)
@@ -85,9 +90,40 @@ def pack(lengths: Sequence[int], limit: int) -> list[Span]:
 def tokenize(texts: Sequence[str], tokenizer: Tokenizer, max_tokens: int) -> list[TokenizedText]:
     """Sentences, tokens and windows of each text; a window holds at most `max_tokens` tokens without special ones."""
     # Half of a surrogate pair is no character; the stand-in has the same length, so offsets stay true.
-    whole = [_LONE_SURROGATE.sub("\ufffd", text) for text in texts]
-    encodings = tokenizer.encode_batch(whole, add_special_tokens=False)
-    return [_one(text, encoding, max_tokens) for text, encoding in zip(whole, encodings, strict=True)]
+    whole = [text if text.isascii() else _LONE_SURROGATE.sub("\ufffd", text) for text in texts]
+    return [_one(text, encoding, max_tokens) for text, encoding in zip(whole, _encoded(whole, tokenizer), strict=True)]
+
+
+def _encoded(texts: Sequence[str], tokenizer: Tokenizer) -> list[Encoding]:
+    """What tokenizer.encode_batch gives. Nearly all texts are ASCII, and looking for each kind of emoji in one takes as
+    long as all the rest.
+    """
+    encodings: dict[int, Encoding] = {}
+    for ascii_only in (True, False):
+        rows = [i for i, text in enumerate(texts) if text.isascii() == ascii_only]
+        if rows:
+            reader = _for_ascii(tokenizer) if ascii_only else tokenizer
+            found = reader.encode_batch([texts[i] for i in rows], add_special_tokens=False)
+            encodings |= zip(rows, found, strict=True)
+    return [encodings[i] for i in range(len(texts))]
+
+
+@lru_cache(maxsize=4)
+def _for_ascii(tokenizer: Tokenizer) -> Tokenizer:
+    """The same tokenizer without replacing what no ASCII text has."""
+    known = json.loads(tokenizer.to_str())
+    steps = (known["normalizer"] or {}).get("normalizers", [])
+    needed = [step for step in steps if not _beyond_ascii(step)]
+    if len(needed) == len(steps):
+        return tokenizer
+    known["normalizer"]["normalizers"] = needed
+    return Tokenizer.from_str(json.dumps(known))
+
+
+def _beyond_ascii(step: dict[str, Any]) -> bool:
+    """Whether a step of a normalizer replaces one of a set of characters, none of them ASCII."""
+    characters = step.get("pattern", {}).get("Regex", "") if step["type"] == "Replace" else ""
+    return bool(_SET.fullmatch(characters)) and not re.search(characters, _ASCII)
 
 
 def _one(text: str, encoding: Encoding, max_tokens: int) -> TokenizedText:

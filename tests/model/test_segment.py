@@ -1,7 +1,11 @@
 from itertools import pairwise
 
 import pytest
+from tokenizers import Regex, Tokenizer
+from tokenizers.normalizers import Lowercase, Replace, Sequence
 
+from model import segment
+from model.bundle import RELEASED
 from model.segment import pack, sentence_spans, tokenize
 from tests.fakes import fake_tokenizer
 
@@ -81,3 +85,33 @@ def test_offsets_count_characters_not_bytes():
 def test_half_a_surrogate_pair_does_not_stop_a_text():
     (found,) = tokenize(["great \ud83d refund"], fake_tokenizer(), 10)
     assert found.offsets.tolist() == [[0, 5], [6, 7], [8, 14]]
+
+
+def test_texts_are_tokenized_as_the_whole_tokenizer_does_it_whether_ascii_or_not():
+    tokenizer = Tokenizer.from_file(str(RELEASED / "tokenizer.json"))
+    texts = [
+        "Never again!",
+        "Great 👍🏽 day 😂😂",
+        "",
+        "caf\u00e9 & na\u00efve \u2013 ok",
+        "a\tb\x00c [SEP] d#%&-:",
+        "zw\u200dj ❤️",
+    ]
+    texts += ["".join(map(chr, range(128)))]
+    expected = tokenizer.encode_batch(texts, add_special_tokens=False)
+    for text, whole in zip(tokenize(texts, tokenizer, 126), expected, strict=True):
+        assert text.ids.tolist() == whole.ids
+        assert [tuple(o) for o in text.offsets.tolist()] == whole.offsets
+    assert len(segment._for_ascii(tokenizer).to_str()) < len(tokenizer.to_str())
+
+
+def test_what_an_ascii_text_may_have_is_replaced_in_it_too():
+    tokenizer = fake_tokenizer()
+    assert segment._for_ascii(tokenizer) is tokenizer
+    steps = [Replace(Regex(p), "x") for p in ("[é]", "[!-é]", "[^é]", "é|b", "[\\\\dé]", "[😂🤣]")]
+    tokenizer.normalizer = Sequence([*steps, Replace("é", "x"), Lowercase()])
+    segment._for_ascii.cache_clear()
+    kept = segment._for_ascii(tokenizer)
+    assert kept.normalizer.normalize_str("a b 7") == tokenizer.normalizer.normalize_str("a b 7")
+    assert "🤣" not in kept.to_str()
+    assert all(p in kept.to_str() for p in ("!-é", "^é", "é|b"))

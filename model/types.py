@@ -1,8 +1,9 @@
 """The words of the domain as frozen types: what is read, what is said about it, and how that becomes JSON."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
+from typing import Any, Final, Literal
 
 Kind = Literal["post", "comment", "review", "tweet", "quote", "pingback", "trackback"]
 Role = Literal["customer", "bystander", "commentator", "company", "spam", "unclear"]
@@ -325,17 +326,39 @@ class Report:
                 "claimed": thread.claimed,
             },
             "utterances": [_utterance_dict(u) for u in self.utterances],
-            "dropped": [asdict(d) for d in self.dropped],
-            "cases": [asdict(c) for c in self.cases],
-            "summary": asdict(self.summary),
+            "dropped": [plain(d) for d in self.dropped],
+            "cases": [plain(c) for c in self.cases],
+            "summary": plain(self.summary),
             "warnings": list(self.warnings),
-            "bundle": asdict(self.bundle),
+            "bundle": plain(self.bundle),
         }
 
 
 def _utterance_dict(scored: ScoredUtterance) -> dict[str, Any]:
-    whole = asdict(scored)
+    whole = plain(scored)
     return {**whole.pop("utterance"), **whole}
+
+
+_ATOMS: Final = frozenset((str, int, float, bool, type(None)))
+
+
+def plain(value: Any) -> Any:
+    """What dataclasses.asdict makes of such types, which looks up the fields of every object anew and copies all numbers."""
+    names = _names(kind := type(value))
+    if names is not None:
+        found = ((name, getattr(value, name)) for name in names)
+        return {name: part if type(part) in _ATOMS else plain(part) for name, part in found}
+    if kind is tuple or kind is list:
+        return kind([part if type(part) in _ATOMS else plain(part) for part in value])
+    if isinstance(value, Mapping):
+        return {key: part if type(part) in _ATOMS else plain(part) for key, part in value.items()}
+    return value
+
+
+@cache
+def _names(kind: type) -> tuple[str, ...] | None:
+    """Names of the fields of a dataclass, None for any other type."""
+    return tuple(f.name for f in fields(kind)) if is_dataclass(kind) else None
 
 
 Certainty = Literal["certain", "likely", "mixed", "none"]

@@ -1,7 +1,7 @@
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from model.encoder import States
 from model.scorer import CHUNK, Scorer, _failure, _foreign, chunks
-from model.types import Author, Thread, Utterance
+from model.types import Author, Thread, Utterance, plain
 from tests.fakes import WORDS, FakeEncoder, fake_bundle, fake_scorer
 
 ANGRY = "I bought the kettle in May and it was awful. I called twice, they ignored me for weeks and never rang back."
@@ -96,6 +96,16 @@ def test_quotes_are_found_at_their_offsets_in_the_utterance_they_name(report):
     assert quotes
     for cue in quotes:
         assert texts[cue.utterance][cue.start : cue.end] == cue.quote
+
+
+def test_a_report_is_made_plain_as_the_standard_library_does_it(report):
+    assert plain(report) == asdict(report)
+    found = report.to_dict()
+    assert found["cases"] == [asdict(c) for c in report.cases]
+    assert [list(u) for u in found["utterances"]] == [
+        [*asdict(u.utterance), *(name for name in asdict(u) if name != "utterance")] for u in report.utterances
+    ]
+    assert found["dropped"]
 
 
 def test_the_report_is_json_with_the_documented_keys(report):

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from model.hints import Hint, seen
+
 
 @dataclass(frozen=True, slots=True)
 class Spam:
@@ -27,7 +29,10 @@ _URL: Final = re.compile(
     r"https?:\s?//?\S+|\bwww\.\S+|\b[\w-]+\s?[.,]\s?(?:com|net|org|info|biz|co|tk|ly|xyz|in|us)\b(?:[/\\]\S*)?",
     re.IGNORECASE,
 )
-_PHONE: Final = re.compile(r"\+?\d[\d\s().\u2013-]{8,}\d")
+# Where neither stands there is no address.
+_MAY_LINK: Final = Hint.of("www", "http")
+_DOMAIN: Final = re.compile(r"[.,]\s?(?:com|net|org|info|biz|co|tk|ly|xyz|in|us)\b", re.IGNORECASE)
+_PHONE: Final = re.compile(r"\d[\d\s().\u2013-]{8,}\d")
 _SIGNS: Final = (
     ("a keyword as a link", 2.0, r"<a\s+(?:[\w-]+=\S+\s+)?href|\[url[=\]]"),
     ("an invitation to one's own channel", 3.0,
@@ -95,23 +100,43 @@ _SIGNS: Final = (
     ("goods of the grey market", 3.0, r"\b(?:viagra|cialis|replica (?:watches|handbags)|handbag replicas?"
         r"|payday loans?|online casino|escort service)\b"),
 )  # fmt: skip
-# Patterns of many parts take long to find nothing. One of these stands in all that the pattern of the sign finds.
+# What stands in all that the pattern of a sign finds; the others begin with a rare mark and are searched as fast.
 _HINTS: Final = {
-    "an invitation to one's own channel": (
-        "channel", "vid", "song", "rap", "cover", "remix", "music", "vlog", "mixtape", "playlist", "youtube",
-        "gameplay", "sub", "suscribe",
+    "a keyword as a link": Hint.of("", "<a", "[url"),
+    "an invitation to one's own channel": Hint.of(
+        "check checking cheak cheaking chek cheking sub subs subcribe subscribe subcribing subscribing suscribe"
+        " sub4sub subforsub channel video videos"
     ),
-    "a call to come elsewhere": (
-        "site", "web", "blog", "page", "shop", "store", "profil", "my name", "my pic", "link in", ">>", "dot ",
-        "space", "skype", "whatsapp", "whats app", "telegram", "instagram", "mail", "me on ", "me at ", "follow",
+    "a call to come elsewhere": Hint.of(
+        "website site web blog homepage page shop store profile click visit see link dot remove email mail skype"
+        " whatsapp app telegram instagram twitter facebook snapchat soundcloud follow", ">>"
     ),
-    "a claim about money to be made": (
-        "money", "cash", "income", "$", "forex", "crypto", "bitcoin", "guaranteed", "personal loan",
+    "a bonus or an offer": Hint.of(
+        "free bonus bonuses discount promo coupon special limited exclusive best lowest price cheap cheapest amazing"
+        " deals credit survey win", "%"
     ),
+    "a product from the spammers' shelf": Hint.of(
+        "designer aaa replica replicas wholesale weight pound pounds kg coffee unlock insurance insurances solar loan"
+        " seo essay design backlink backlinks binary"
+    ),
+    "pressure to hurry": Hint.of("hurry act miss late now today stocks"),
+    "an unrelated product is pitched": Hint.of(
+        "looking searching planning buy interested need search dial visit call check"
+    ),
+    "a claim about money to be made": Hint.of(
+        "money cash income forex crypto cryptocurrency bitcoin guaranteed loan loans", "$"
+    ),
+    "a message that fishes for payment": Hint.of("package parcel confirm verify check"),
+    "a call to click": Hint.of("click paste"),
+    "a link to sell": Hint.of("", "http"),
+    "somebody who restores money or hacks for hire": Hint.of("hire recover recovered whatsapp app", "caster"),
+    "a list of search words": Hint.of("", "|"),
+    "goods of the grey market": Hint.of("viagra cialis replica handbag payday casino escort"),
 }  # fmt: skip
+_ANY_HINT: Final = Hint.any_of(_HINTS.values())
 # For text in small letters, which takes half the time of ignoring the case.
 _COMPILED: Final = tuple(
-    (name, weight, _HINTS.get(name, ("",)), re.compile(pattern, re.DOTALL)) for name, weight, pattern in _SIGNS
+    (name, weight, _HINTS[name], re.compile(pattern, re.DOTALL)) for name, weight, pattern in _SIGNS
 )
 SIGNS: Final = (
     *(name for name, _, _ in _SIGNS),
@@ -124,6 +149,7 @@ SIGNS: Final = (
     "own dealings with a company",
 )
 """Everything that `signs` may find."""
+_NUMBER: Final = Hint.of("number")
 _SUPPORT_NUMBER: Final = re.compile(
     r"\b(?:support|customer (?:care|service|support)|help ?line|help ?desk|toll[- ]free|tech(?:nical)? support"
     r"|reservations?|phone|contact|airlines?)(?: phone| telephone| toll[- ]free| helpline)? number\b",
@@ -135,6 +161,7 @@ _AT_YOUR_SERVICE: Final = re.compile(
     r"|we (?:provide|offer|are here))\b",
     re.IGNORECASE,
 )
+_ONLY_A_LINK: Final = re.compile(r"\s*\S{0,20}\s*(?:https?://\S+|www\.\S+)\s*")
 _FLATTERY: Final = re.compile(
     r"\b(?:nice|great|good|awesome|amazing|excellent|fantastic|wonderful|informative|useful|helpful|interesting"
     r"|intresting|valuable|lovely)\b.{0,30}\b(?:post|article|blog|info|information|read|site|website|share"
@@ -179,25 +206,28 @@ def signs(text: str) -> list[tuple[str, float]]:
 def _signs(text: str) -> tuple[tuple[str, float], ...]:
     """The rules and the linear model both ask for them, one soon after the other."""
     text = text.replace("\u2019", "'").replace("&#39;", "'").replace("&amp;", "&")[:6000]
-    small = text.lower()
-    found = [
-        (name, weight)
-        for name, weight, hints, pattern in _COMPILED
-        if any(hint in small for hint in hints) and pattern.search(small)
-    ]
-    links = len(_URL.findall(text))
+    told = seen(text)
+    found = []
+    if _ANY_HINT.stands_in(told):
+        small = text.lower()
+        found = [
+            (name, weight)
+            for name, weight, hint, pattern in _COMPILED
+            if hint.stands_in(told) and pattern.search(small)
+        ]
+    links = len(_URL.findall(text)) if _MAY_LINK.stands_in(told) or _DOMAIN.search(text) else 0
     if links:
         found.append(("a link", 0.5))
     if links >= 4 and links * 12 > len(text.split()):
         found.append(("many links in few words", 1.5))
-    numbers = len(_SUPPORT_NUMBER.findall(text))
+    numbers = len(_SUPPORT_NUMBER.findall(text)) if _NUMBER.stands_in(told) else 0
     if numbers and (numbers >= 2 or _AT_YOUR_SERVICE.search(text)):
         found.append(("hotlines on offer", 3.5))
     elif _PHONE.search(text) and len(_AT_YOUR_SERVICE.findall(text)) >= 2:
         found.append(("a telephone service on offer", 2.5))
     if found and _FLATTERY.search(text) and len(text.split()) < 80:
         found.append(("general praise around it", 2.0 if links else 1.0))
-    if re.fullmatch(r"\s*\S{0,20}\s*(?:https?://\S+|www\.\S+)\s*", text) is not None:
+    if _ONLY_A_LINK.fullmatch(text) is not None:
         found.append(("nothing but a link", 1.0))
     if found and (own := len(_OWN_EXPERIENCE.findall(text))):
         found.append(("own dealings with a company", -1.5 * min(own, 2)))

@@ -9,9 +9,10 @@ training.spam; the file holds weights by hash, no words.
 import json
 import math
 import re
+import string
 import unicodedata
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -56,6 +57,9 @@ _URL: Final = re.compile(r"https?://\S+|www\.\S+", re.IGNORECASE)
 _LINK: Final = "url"
 """The word that stands for every address."""
 _TOKEN: Final = re.compile(r"\w+|[!?.]+")
+_DIGIT: Final = re.compile(r"\d")
+_CAPITALS: Final = string.ascii_uppercase.encode()
+_FIGURES: Final = string.digits.encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,9 @@ class Features:
     def hashed(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Hashes and their values; words and pieces each have the same length as a vector in every text."""
         words = np.fromiter(self.words, dtype=np.int64, count=len(self.words))
-        values = np.concatenate([np.full(len(part), _value(len(part)), np.float32) for part in (words, self.pieces)])
+        values = np.empty(len(words) + len(self.pieces), np.float32)
+        values[: len(words)] = _value(len(words))
+        values[len(words) :] = _value(len(self.pieces))
         return np.concatenate([words, self.pieces]), values
 
 
@@ -144,30 +150,36 @@ def features(text: str) -> Features:
     """Features of a text; characters after the first 2,000 are left out."""
     found = dict(signs(text))
     text = unicodedata.normalize("NFKC", text[:_CHARS])
-    hand = np.asarray([*(float(name in found) for name in SIGNS), *_manners(text, sum(found.values()))], np.float32)
-    plain = re.sub(r"\d", "0", _URL.sub(f" {_LINK} ", text)).casefold()
-    tokens = _TOKEN.findall(plain)
-    pieces: set[int] = set()
-    for word in set(plain.split()):
-        pieces.update(_known_pieces(word) if len(word) <= _KNOWN_CHARS else _piece_hashes(word))
-    hashes = np.fromiter(sorted(pieces), dtype=np.int64, count=len(pieces))
-    return Features(_word_hashes(tokens), hashes + BUCKETS, hand)
+    hand = np.asarray([*[name in found for name in SIGNS], *_manners(text, sum(found.values()))], np.float32)
+    plain = _DIGIT.sub("0", _URL.sub(f" {_LINK} ", text)).casefold()
+    pieces = set[int]().union(
+        *[_known_pieces(word) if len(word) <= _KNOWN_CHARS else _piece_hashes(word) for word in set(plain.split())]
+    )
+    hashes = np.fromiter(pieces, dtype=np.int64, count=len(pieces))
+    # Sums of floats depend on the order.
+    hashes.sort()
+    return Features(_word_hashes(_TOKEN.findall(plain)), hashes + BUCKETS, hand)
 
 
 def _word_hashes(tokens: Sequence[str]) -> dict[int, str]:
     """Words and pairs by hash. Of two with one hash the last is named; which one, nobody can tell."""
-    encoded = [token.encode("utf-8", "surrogatepass") for token in tokens]
+    # No token holds a space.
+    encoded = _bytes(" ".join(tokens)).split(b" ")[: len(tokens)]
     sums = list(map(zlib.crc32, encoded))
-    found = {total % BUCKETS: token for total, token in zip(sums, tokens, strict=True)}
     # The sum of a pair goes on from that of its first word.
-    for (first, second), total, rest in zip(pairwise(tokens), sums, encoded[1:], strict=False):
-        found[zlib.crc32(b" " + rest, total) % BUCKETS] = f"{first} {second}"
-    return found
+    pairs = [zlib.crc32(b" " + rest, total) for rest, total in zip(encoded[1:], sums, strict=False)]
+    named = [*tokens, *map(" ".join, pairwise(tokens))]
+    return {total % BUCKETS: name for total, name in zip(sums + pairs, named, strict=True)}
 
 
 def _piece_hashes(word: str) -> tuple[int, ...]:
     padded = f" {word} "
-    return tuple({_hash(padded[n : n + size]) for size in _PIECES for n in range(len(padded) - size + 1)})
+    if padded.isascii():
+        letters = padded.encode("ascii")
+        parts = [letters[n : n + size] for size in _PIECES for n in range(len(letters) - size + 1)]
+    else:
+        parts = [_bytes(padded[n : n + size]) for size in _PIECES for n in range(len(padded) - size + 1)]
+    return tuple({total % BUCKETS for total in map(zlib.crc32, parts)})
 
 
 @lru_cache(maxsize=1 << 14)
@@ -183,8 +195,8 @@ def _manners(text: str, signs_sum: float) -> tuple[float, ...]:
     return (
         signs_sum / 3,
         math.log1p(len(text)) / 5,
-        sum(map(str.isupper, text)) / length,
-        3 * sum(map(str.isdigit, text)) / length,
+        _count(text, str.isupper, _CAPITALS) / length,
+        3 * _count(text, str.isdigit, _FIGURES) / length,
         min(text.count("!"), 5) / 5,
         float("?" in text),
         len(set(words)) / max(len(words), 1),
@@ -192,12 +204,19 @@ def _manners(text: str, signs_sum: float) -> tuple[float, ...]:
     )
 
 
+def _count(text: str, kind: Callable[[str], bool], of_ascii: bytes) -> int:
+    """Characters of a kind. of_ascii: those of ASCII, which are found without looking at each character."""
+    if text.isascii():
+        return len(text) - len(text.encode("ascii").translate(None, of_ascii))
+    return sum(map(kind, text))
+
+
 def _value(count: int) -> float:
     return _SCALE / math.sqrt(count) if count else 0.0
 
 
-def _hash(piece: str) -> int:
-    return zlib.crc32(piece.encode("utf-8", "surrogatepass")) % BUCKETS
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _reasons(found: Features, spoken: NDArray[np.float32], hand: NDArray[np.float32]) -> tuple[str, ...]:

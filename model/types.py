@@ -343,7 +343,7 @@ _ATOMS: Final = frozenset((str, int, float, bool, type(None)))
 
 
 def plain(value: Any) -> Any:
-    """What dataclasses.asdict makes of such types, which looks up the fields of every object anew and copies all numbers."""
+    """What dataclasses.asdict makes of the types above, which looks up their fields anew for every object."""
     names = _names(kind := type(value))
     if names is not None:
         found = ((name, getattr(value, name)) for name in names)

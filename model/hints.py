@@ -1,0 +1,80 @@
+"""Tells soon that a pattern of many parts finds nothing: most texts hold none of the words that it needs.
+
+The words of a text are looked up once for all patterns; each then costs a look into a set instead of a search.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple, Self
+
+_WORD = re.compile(r"\w+")
+# Beside the large letters of ASCII these alone are letters of ASCII to a pattern that ignores the case.
+_ODD = (("\u0130", "i"), ("\u0131", "i"), ("\u017f", "s"))
+
+
+class Seen(NamedTuple):
+    """The words of a text in small letters, and the text in small letters."""
+
+    words: frozenset[str]
+    small: str
+
+
+@lru_cache(maxsize=512)
+def seen(text: str) -> Seen:
+    """What hints are looked up in; the same text is asked about by several modules."""
+    small = text.lower()
+    words = _WORD.findall(small)
+    if not text.isascii():
+        # A large dotted I is one letter to a pattern, and two to str.lower: either way of reading counts.
+        for odd, letter in _ODD:
+            text = text.replace(odd, letter)
+        words += _WORD.findall(text.lower())
+        small = f"{small}\n{text.lower()}"
+    return Seen(frozenset(words), small)
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What has to stand in a text for a pattern to find anything: one of the words, or one of the marks anywhere."""
+
+    words: frozenset[str]
+    marks: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, words: str, *marks: str) -> Self:
+        """words: in small letters, with spaces between."""
+        return cls(frozenset(words.split()), marks)
+
+    @classmethod
+    def any_of(cls, hints: Iterable["Hint"]) -> Self:
+        """A hint that is there where one of them is."""
+        every = tuple(hints)
+        return cls(frozenset[str]().union(*(h.words for h in every)), tuple(m for h in every for m in h.marks))
+
+    def stands_in(self, text: Seen) -> bool:
+        """Whether a pattern of this hint may find something."""
+        if not self.words.isdisjoint(text.words):
+            return True
+        # A generator in any() would take as long as the rest of it.
+        for mark in self.marks:  # noqa: SIM110
+            if mark in text.small:
+                return True
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Hinted:
+    """A pattern that is searched only where its hint stands in the text; what it finds is the same."""
+
+    pattern: re.Pattern[str]
+    hint: Hint
+
+    def search(self, text: str) -> re.Match[str] | None:
+        """As of the pattern."""
+        return self.pattern.search(text) if self.hint.stands_in(seen(text)) else None
+
+    def sub(self, new: str, text: str) -> str:
+        """As of the pattern."""
+        return self.pattern.sub(new, text) if self.hint.stands_in(seen(text)) else text

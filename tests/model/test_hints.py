@@ -1,0 +1,112 @@
+"""A hint is implied by its pattern: whatever the pattern finds holds a word or mark of the hint."""
+
+import random
+import re
+import string
+from collections.abc import Iterator
+from re import _constants as op  # type: ignore[attr-defined]
+from re import _parser  # type: ignore[attr-defined]
+from typing import Any
+
+import pytest
+
+from model import clean_spam
+from model.hints import Hint, Hinted, seen
+
+# A few of each kind, among them letters that only a pattern without regard to case takes for letters of ASCII.
+ANY = [*string.printable, *"\u2013\u2019\u00e9\u0130\u0131\u017f\u212a"]
+
+
+def made(pattern: str, rng: random.Random) -> str:
+    """A text that is likely to match the pattern; what it only looks at is left out."""
+    return "".join(_parts(_parser.parse(pattern), rng))
+
+
+def _parts(tree: Any, rng: random.Random) -> Iterator[str]:
+    for kind, value in tree:
+        if kind is op.LITERAL:
+            yield chr(value)
+        elif kind is op.BRANCH:
+            yield from _parts(rng.choice(value[1]), rng)
+        elif kind is op.SUBPATTERN:
+            yield from _parts(value[3], rng)
+        elif kind in (op.MAX_REPEAT, op.MIN_REPEAT):
+            least, most, inner = value
+            for _ in range(rng.randint(least, min(int(most), least + 2))):
+                yield from _parts(inner, rng)
+        elif kind in (op.IN, op.NOT_LITERAL, op.ANY):
+            fitting = re.compile(_one_of(kind, value), re.DOTALL)
+            yield rng.choice([c for c in ANY if fitting.fullmatch(c)])
+        else:
+            assert kind in (op.AT, op.ASSERT, op.ASSERT_NOT), kind
+
+
+def _one_of(kind: Any, value: Any) -> str:
+    if kind is op.ANY:
+        return "."
+    if kind is op.NOT_LITERAL:
+        return f"[^{re.escape(chr(value))}]"
+    classes = {op.CATEGORY_DIGIT: r"\d", op.CATEGORY_WORD: r"\w", op.CATEGORY_SPACE: r"\s"}
+    classes |= {op.CATEGORY_NOT_DIGIT: r"\D", op.CATEGORY_NOT_WORD: r"\W", op.CATEGORY_NOT_SPACE: r"\S"}
+    found = ""
+    for what, which in value:
+        if what is op.NEGATE:
+            found += "^"
+        elif what is op.LITERAL:
+            found += re.escape(chr(which))
+        elif what is op.RANGE:
+            found += f"{re.escape(chr(which[0]))}-{re.escape(chr(which[1]))}"
+        else:
+            found += classes[which]
+    return f"[{found}]"
+
+
+def hinted() -> dict[str, tuple[re.Pattern[str], Hint]]:
+    """Every pattern of the package that has a hint."""
+    found = {f"sign {name}": (pattern, hint) for name, _, hint, pattern in clean_spam._COMPILED}
+    found["a number for support"] = clean_spam._SUPPORT_NUMBER, clean_spam._NUMBER
+    return found
+
+
+def odd(text: str, rng: random.Random) -> str:
+    """In other letters that are the same to a pattern that ignores the case."""
+    same = {"i": "iI\u0130\u0131", "s": "sS\u017f", "k": "kK\u212a"}
+    return "".join(rng.choice(same.get(c, c + c.upper())) for c in text)
+
+
+@pytest.mark.parametrize("name", hinted())
+def test_whatever_a_pattern_finds_holds_its_hint(name: str) -> None:
+    pattern, hint = hinted()[name]
+    rng = random.Random(name)
+    found = 0
+    for _ in range(1500):
+        text = made(pattern.pattern, rng)
+        around = [rng.choice(["", "", " ", "a", "s", ".", "\n", "0", "\u0130"]) for _ in range(2)]
+        for one in (text, f"{around[0]}{text}{around[1]}", odd(text, rng)):
+            if pattern.search(one) or pattern.search(one.lower()):
+                found += 1
+                assert hint.stands_in(seen(one)), one
+    assert found > 200
+
+
+def test_links_are_counted_wherever_there_are_any() -> None:
+    rng = random.Random(5)
+    for _ in range(3000):
+        text = rng.choice(["", "x", " "]) + odd(made(clean_spam._URL.pattern, rng), rng)
+        if clean_spam._URL.search(text):
+            assert clean_spam._MAY_LINK.stands_in(seen(text)) or clean_spam._DOMAIN.search(text), text
+
+
+def test_a_hint_stands_as_a_word_and_a_mark_anywhere() -> None:
+    hint = Hint.of("reply call", "$")
+    assert hint.stands_in(seen("No REPLY."))
+    assert hint.stands_in(seen("5$"))
+    assert not hint.stands_in(seen("replying, recall"))
+    assert Hint.any_of([hint, Hint.of("app")]).stands_in(seen("an app"))
+
+
+def test_a_hinted_pattern_finds_the_same() -> None:
+    one = Hinted(re.compile(r"\bno reply\b", re.IGNORECASE), Hint.of("reply"))
+    for text in ("No reply.", "no replying", "nothing"):
+        assert (one.search(text) is None) == (one.pattern.search(text) is None)
+        assert one.sub(" ", text) == one.pattern.sub(" ", text)

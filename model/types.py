@@ -1,8 +1,7 @@
 """The words of the domain as frozen types: what is read, what is said about it, and how that becomes JSON."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
-from functools import cache
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 Kind = Literal["post", "comment", "review", "tweet", "quote", "pingback", "trackback"]
@@ -344,7 +343,8 @@ _ATOMS: Final = frozenset((str, int, float, bool, type(None)))
 
 def plain(value: Any) -> Any:
     """What dataclasses.asdict makes of the types above, which looks up their fields anew for every object."""
-    names = _names(kind := type(value))
+    kind = type(value)
+    names = getattr(kind, "__dataclass_fields__", None)
     if names is not None:
         found = ((name, getattr(value, name)) for name in names)
         return {name: part if type(part) in _ATOMS else plain(part) for name, part in found}
@@ -353,12 +353,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: part if type(part) in _ATOMS else plain(part) for key, part in value.items()}
     return value
-
-
-@cache
-def _names(kind: type) -> tuple[str, ...] | None:
-    """Names of the fields of a dataclass, None for any other type."""
-    return tuple(f.name for f in fields(kind)) if is_dataclass(kind) else None
 
 
 Certainty = Literal["certain", "likely", "mixed", "none"]

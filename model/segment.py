@@ -5,6 +5,7 @@ Long posts are read whole: sentences are packed into windows in order, and every
 
 import json
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -129,11 +130,9 @@ def _beyond_ascii(step: dict[str, Any]) -> bool:
 def _one(text: str, encoding: Encoding, max_tokens: int) -> TokenizedText:
     offsets = np.asarray(encoding.offsets, dtype=np.int64).reshape(-1, 2)
     sentences = sentence_spans(text)
-    ends = np.asarray([end for _, end in sentences], dtype=np.int64)
     # A token belongs to the first sentence that ends after it starts; what stands between goes to the later one.
-    owner = np.searchsorted(ends, offsets[:, 0], side="right")
-    owner = np.minimum(owner, max(len(sentences) - 1, 0))
-    edges = np.searchsorted(owner, np.arange(len(sentences) + 1))
-    spans = tuple((int(a), int(b)) for a, b in pairwise(edges))
+    starts = offsets[:, 0].tolist()
+    edges = [0, *(bisect_left(starts, end) for _, end in sentences[:-1]), len(starts)] if sentences else []
+    spans = tuple(pairwise(edges))
     windows = tuple(pack([b - a for a, b in spans], max_tokens))
     return TokenizedText(np.asarray(encoding.ids, dtype=np.int64), offsets, sentences, spans, windows)

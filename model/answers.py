@@ -66,7 +66,7 @@ def with_answers(cases: Sequence[Case], utterances: Sequence[Utterance]) -> list
             if cue.utterance == utterance.id and f"{cue.cue}:{cue.value}" in ANSWERS and cue.state != "hypothetical":
                 for case in _meant(cue, utterance, called, customers):
                     answers[id(case)].append(cue)
-    return [replace(case, answers=tuple(answers.get(id(case), ()))) for case in cases]
+    return [replace(case, answers=tuple(found)) if (found := answers.get(id(case))) else case for case in cases]
 
 
 def _contact(answer: Utterance, start: int) -> Cue:

@@ -81,7 +81,9 @@ def _kept(utterance: Utterance, parent: str | None, copies: int, doubt: str | No
     code = language(utterance.text)
     if code not in ("en", "und"):
         flags.append(f"language:{code}")
-    return replace(utterance, parent=parent, flags=tuple(dict.fromkeys(flags)))
+    noted = tuple(dict.fromkeys(flags))
+    same = parent == utterance.parent and noted == utterance.flags
+    return utterance if same else replace(utterance, parent=parent, flags=noted)
 
 
 def _parent(utterance: Utterance, dropped: Mapping[str, Dropped]) -> str | None:

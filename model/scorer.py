@@ -359,7 +359,7 @@ class Scorer:
         texts = [_attributed(scored[u.id], u.id) for u in group]
         roles = [t.reading.role for t in texts]
         decision = decide_role(
-            [replace(u, text=scored[u.id].raw) for u in group],
+            [u if u.text == scored[u.id].raw else replace(u, text=scored[u.id].raw) for u in group],
             roles,
             brand,
             subject,

@@ -15,7 +15,7 @@ _ODD = (("\u0130", "i"), ("\u0131", "i"), ("\u017f", "s"))
 
 
 class Seen(NamedTuple):
-    """The words of a text in small letters, and the text in small letters."""
+    """The words of a text in small letters, and the text in small letters, each of which stands where it stood."""
 
     words: frozenset[str]
     small: str
@@ -30,8 +30,8 @@ def seen(text: str) -> Seen:
         # A large dotted I is one letter to a pattern, and two to str.lower: either way of reading counts.
         for odd, letter in _ODD:
             text = text.replace(odd, letter)
-        words += _WORD.findall(text.lower())
-        small = f"{small}\n{text.lower()}"
+        small = text.lower()
+        words += _WORD.findall(small)
     return Seen(frozenset(words), small)
 
 
@@ -66,15 +66,28 @@ class Hint:
 
 @dataclass(frozen=True, slots=True)
 class Hinted:
-    """A pattern that is searched only where its hint stands in the text; what it finds is the same."""
+    """A pattern that ignores the case and is searched only where its hint stands; what it finds is the same.
+
+    pattern: in small letters and for these, which takes half the time of ignoring the case.
+    """
 
     pattern: re.Pattern[str]
     hint: Hint
 
-    def search(self, text: str) -> re.Match[str] | None:
-        """As of the pattern."""
-        return self.pattern.search(text) if self.hint.stands_in(seen(text)) else None
+    @classmethod
+    def of(cls, pattern: str, words: str, *marks: str) -> Self:
+        """words, marks: see Hint."""
+        return cls(re.compile(pattern), Hint.of(words, *marks))
 
-    def sub(self, new: str, text: str) -> str:
-        """As of the pattern."""
-        return self.pattern.sub(new, text) if self.hint.stands_in(seen(text)) else text
+    def found_in(self, text: str) -> bool:
+        """Whether the pattern finds something in a text."""
+        told = seen(text)
+        return self.hint.stands_in(told) and self.pattern.search(told.small) is not None
+
+    def without(self, text: str) -> str:
+        """The text with a space for all that the pattern finds."""
+        told = seen(text)
+        if not self.hint.stands_in(told):
+            return text
+        ends = [0, *(end for m in self.pattern.finditer(told.small) for end in m.span()), len(text)]
+        return " ".join(text[a:b] for a, b in zip(ends[::2], ends[1::2], strict=True))

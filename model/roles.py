@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from model.codebook import ROLES
+from model.hints import Hint, Hinted, seen
 from model.types import Role, Utterance
 
 # The model was trained on reviews and complaints, nearly all of them by customers; under a post most people are not.
@@ -32,7 +33,7 @@ _NOT = (
     r"|(?:they|he|she) (?:don't|do not|doesn't|does not))"
 )
 _I = r"\b(?:i|we|my (?:wife|husband|partner|mother|father|son|daughter))"
-_DEALINGS = re.compile(
+_DEALINGS = Hinted.of(
     rf"{_I}(?:'ve| have| had|'d)? (?:just |also |already |recently |finally |never |even )?"
     r"(?:bought|purchased|ordered|own(?:ed)?|paid|returned|called|rang|phoned|e-?mailed|complained|cancell?ed|switched|"
     r"received|booked|flew|leased|subscribed|waited|(?<!never )been (?:a )?(?:customer|client|waiting)|"
@@ -62,23 +63,27 @@ _DEALINGS = re.compile(
     r"|\bi'?m (?:on|with) my (?:\w+) \w+"
     r"|\b(?:happened|same) (?:to|with|for) (?:me|us|mine|ours)\b|\b(?:mine|ours|me) too\b|\bsame (?:\w+ )?here\b"
     r"|\bmy (?:order|account|bill|claim|contract|refund|replacement|case|complaint|booking|subscription)\b",
-    re.IGNORECASE,
+    "bought purchased ordered own owned paid returned called rang phoned emailed mailed complained"
+    " canceled cancelled switched received booked flew leased subscribed waited been got took sent spoke"
+    " filed contacted me us my our had asked requested demanded claimed lost did wrote hear heard here",
+    "mine",
+    "ours",
 )
 # One of these stands in every dealing and intention: most comments hold none, which is found out sooner.
-_FIRST_PERSON = re.compile(r"\b(?:i|we|me|us|my|our|ours|mine|took|same)\b", re.IGNORECASE)
+_FIRST_PERSON = Hint.of("i we me us my our ours mine took same")
 # Who says what they will do next as customers; not a dealing of those who never were.
-_INTENT = re.compile(
+_INTENT = Hinted.of(
     r"\b(?:i|we) (?:will|won't|would|wouldn't|shall|am|are)(?: not| never| gladly| surely| definitely| be)* (?:renew|"
     r"come back|return|switch|cancel|go back|leav|stay|chang"
     r"|(?:buy|order|fly|book)\w*\b[^.!?\n]{0,60}?\b(?:again|another|any ?more|back|next))"
     r"|\bif (?:i|we) (?:will |should )?(?:renew|stay|leave|cancel|switch)\b",
-    re.IGNORECASE,
+    "will won would wouldn shall am are if",
 )
 # Advice to others names what they should do, and says nothing of the adviser.
-_ADVICE = re.compile(
+_ADVICE = Hinted.of(
     r"\b(?:if i were you|in your (?:place|shoes|position)|you (?:should|ought to|need to|had better|better"
     r"|must)|you'd better)\b",
-    re.IGNORECASE,
+    "were place shoes position should ought need better must",
 )
 _SENTENCE = re.compile(r"[^.!?\n]+[.!?\n]*")
 # Who may leave has been there. "Never buying one" under somebody else's story is said by people who have not.
@@ -88,7 +93,7 @@ _BEEN_THERE = re.compile(
     re.IGNORECASE,
 )
 # Who says so has nothing to stay with or to leave.
-_NEVER_HAD = re.compile(
+_NEVER_HAD = Hinted.of(
     r"\b(?:never|don't|do not|haven't|have not) (?:ever |even )?(?:owned?|bought|used) (?:an?|one|any|their|this)\b"
     r"(?![^.!?\n]*\bagain\b)"
     r"|\bnot(?:(?<=i'm not)|(?<=i am not)|(?<=i was not)|(?<=we're not)|(?<=we are not)|(?<=we were not)|(?<=[.!?] not)"
@@ -98,7 +103,7 @@ _NEVER_HAD = re.compile(
     r"|\bnever (?:been|was|were) (?:a|their) (?:customer|client|subscriber|member)\b"
     r"|\b(?:i|we) (?:don't|do not|never|didn't) (?:even )?(?:have|had|hold) an? "
     r"(?:account|contract|policy|subscription)\b(?! (?:manager|number|any ?more|any longer)| (?:because|since|now)\b)",
-    re.IGNORECASE,
+    "owne owned bought used customer client subscriber member account contract policy subscription",
 )
 # Who only thought of becoming a customer, up to the end of the clause, where the company is named.
 _NEARLY = re.compile(
@@ -108,6 +113,7 @@ _NEARLY = re.compile(
     r" (?P<rest>[^.!?\n,;:]{1,60})",
     re.IGNORECASE,
 )
+_THOUGHT = Hint.of("thinking considering about going planning tempted looking")
 _ONCE_MORE = re.compile(r"\b(?:again|another|back|more|second|next)\b", re.IGNORECASE)
 # Where somebody says to stay. Names are told by their capital.
 _STAY_WITH = re.compile(
@@ -122,7 +128,7 @@ _WILL_MOVE = (
     r"(?:switch|move|change) (?:over )?to (?:the )?"
 )
 # Others than customers are paid, told and offered things too: suppliers, staff, applicants, journalists.
-_TIES = re.compile(
+_TIES = Hinted.of(
     r"\b(?:i|we)(?:'m| am| was|'re| are| were|'ve been| have been)? (?:(?:one of|once|also|just|only) )*"
     r"(?:their (?:\w+ )?(?:suppliers?|contractors?|subcontractors?|employees?|distributors?)\b"
     r"|an? (?:\w+ )?(?:supplier|contractor|subcontractor|employee|distributor) (?:of|for|to) (?:them|theirs)\b"
@@ -131,19 +137,21 @@ _TIES = re.compile(
     r"|\b(?:offered|promised) (?:me|us) (?:an?|the) (?:job|position|internship)\b"
     r"|\b(?:interviewed|hired|fired|sacked) me\b"
     r"|\bi (?:once )?(?:applied|interviewed) (?:for an? (?:job|position|role)|for work|to work)\b",
-    re.IGNORECASE,
+    "supplier suppliers contractor contractors subcontractor subcontractors employee employees"
+    " distributor distributors exsupplier excontractor exemployee supply supplied work worked job position"
+    " internship interviewed hired fired sacked applied",
 )
 _ALSO_CUSTOMER = re.compile(
     r"\b(?:i|we)\b[^.!?\n]{0,40}\b(?:a customer|customers|bought|ordered|booked|subscribed)\b"
     r"|\b(?:my|our) (?:own )?(?:order|account|bill|claim|booking|subscription|refund|replacement)\b",
     re.IGNORECASE,
 )
-_PRESS = re.compile(
+_PRESS = Hinted.of(
     r"\b(?:contacted|asked|called|e-?mailed|wrote to|rang|approached|reached out to) (?:[\w&'-]+ ){1,5}?"
     r"for (?:an? )?(?:comment|statement|interview)\b"
     r"|\b(?:spokes(?:man|woman|person|people)|press officer|press office) (?:[\w&'-]+ ){0,3}?"
     r"(?:told|assured|e-?mailed|sent|gave|wrote to|replied to) (?:me|us)\b",
-    re.IGNORECASE,
+    "comment statement interview spokesman spokeswoman spokesperson spokespeople press",
 )
 # A sentence about the company's conduct is told by somebody whom it befell where it holds their "me" or "I", unless
 # that only gives an opinion, or speaks to or of somebody else.
@@ -177,11 +185,13 @@ _DONE = (
 )
 _DID = rf"(?:'ve| have|'ll| will)? (?:also |just |already |now |since )*{_DONE}\b(?: \w+){{0,4}}? (?:you|your)\b"
 _FOR_YOU = re.compile(rf"\b(?:i|we){_DID}", re.IGNORECASE)
-_WE_DID = re.compile(
+_WE_DID = Hinted.of(
     rf"\bwe{_DID}(?! (?:again|but|and you))"
     r"|\byour (?:refund|replacement|money|parcel|order|voucher|credit)\b[^.!?\n]{0,30}\b(?:was|has been|is|will be)"
     r" (?:paid|sent|processed|issued|dispatched|credited|on its way)",
-    re.IGNORECASE,
+    "called rang phoned emailed mailed written wrote sent refunded credited paid replaced arranged"
+    " contacted messaged reached looked issued processed reversed waived booked dispatched shipped refund"
+    " replacement money parcel order voucher credit",
 )
 _FROM = re.compile(
     r"\b(?:this is )?[A-Z]\w+,? (?:here )?(?:from|at|of|with) (?:the )?(?P<house>[A-Z][\w&'-]*)(?: \w+){0,2}? here\b"
@@ -191,12 +201,13 @@ _FROM = re.compile(
     r"|\b(?:[Tt]his is|I am|I'm|[Ii]t's) [A-Z]\w+,? (?:from|at|of|with) (?:the )?(?P<of>[A-Z][\w&'-]*)"
     r"|\b[Ii] (?:work|look after [\w ]{2,40}?) (?:at|for) (?P<at>[A-Z][\w&'-]*)"
 )
-_COMPANY = re.compile(
+_FROM_HINT = Hint.of("here hello hi hey dear morning afternoon evening work look", "this is ", "i am ", "i'm ", "it's ")
+_COMPANY = Hinted.of(
     r"\bon behalf of\b|\bwe(?:'re| are)? (?:sincerely |truly |deeply |very |so )*(?:apologi[sz]e|sorry)\b"
     r"|\bour (?:customer (?:care|service)|support team)\b|\bhere at \w+|\bteam \w+ here\b"
     r"|\bi (?:lead|head|run|manage|work in|am (?:from|with|in)) (?:the|our) (?:\w+ ){0,2}(?:team|department|desk)\b"
     r"|\b(?:taken|taking) over your case\b",
-    re.IGNORECASE,
+    "behalf apologise apologize sorry customer support here team department desk case",
 )
 _OUR_FAULT = re.compile(
     r"(?<!no )(?<!any )\b(?:mistake|error|fault|failure|slip|oversight|issue|delay)s? on our (?:side|end|part)\b", re.I
@@ -213,12 +224,15 @@ _INVITES = re.compile(
 )
 _US = re.compile(r" us\b", re.IGNORECASE)
 # Said by customers with a business too, so it needs somebody who is spoken to.
-_OUR_HOUSE = re.compile(r"\bour (?:team|engineers|customers)\b|\bon our (?:side|end|part)\b", re.IGNORECASE)
+_OUR_HOUSE = Hinted.of(
+    r"\bour (?:team|engineers|customers)\b|\bon our (?:side|end|part)\b",
+    "our",
+)
 _SPOKEN_TO = re.compile(r"\b(?:your (?!team|engineers|customer)|thanks?\b|sorry\b|apolog|for you\b)", re.IGNORECASE)
 # Staff who gave something back in person, which no customer does.
-_GAVE_BACK = re.compile(
+_GAVE_BACK = Hinted.of(
     r"\bi(?:'ve| have)? (?:also |just |now |already )?(?:refunded|waived|reimbursed) (?:you|the|that|this|it)\b",
-    re.IGNORECASE,
+    "refunded waived reimbursed",
 )
 _QUOTED = re.compile(r"[\"\u201c\u201e\u00ab][^\"\u201c\u201d\u201e\u00ab\u00bb]{20,2000}[\"\u201d\u201c\u00bb]")
 _COMPANY_NAME = re.compile(
@@ -235,14 +249,16 @@ _OF_A_CUSTOMER = re.compile(
 )
 # What companies add to their name in that of an account.
 _ACCOUNT = r"(?:cares?|help|helps|support|service|official|team|app|uk|us|hq|inc|ltd)"
-_EXPERT = re.compile(
+_EXPERT = Hinted.of(
     r"\bconsult(?:ant|ing|ancy)\b|\bworking (?:inside|in the industry)\b|\bas an? (?:\w+ )?"
     r"(?:expert|analyst|consultant|journalist|marketer|lawyer|engineer|professional)\b"
     r"|\b(?:brands?|companies|businesses|organi[sz]ations|firms) (?:should|must|need|could|can|that|who)\b"
     r"|\bi (?:advise|consult|work with)\b"
     r"|\bcustomer (?:experience|loyalty|service)\b.{0,60}\b(?:brands?|compan(?:y|ies)|marketing|businesse?s?)\b"
     r"|\b(?:keynote|speaker|author of|our software|my book)\b",
-    re.IGNORECASE,
+    "consultant consulting consultancy working expert analyst consultant journalist marketer lawyer"
+    " engineer professional brand brands companies businesses organisations organizations firms advise"
+    " consult work customer keynote speaker author software book",
 )
 FACTORS: dict[str, dict[str, float]] = {
     "own dealings": {"customer": 8.0, "company": 0.5},
@@ -337,13 +353,15 @@ def is_account(utterance: Utterance, brand: str | None = None) -> bool:
 
 def _without_advice(text: str) -> str:
     """The text without the sentences that tell others what to do."""
-    if not _ADVICE.search(text):
+    if not _ADVICE.found_in(text):
         return text
-    return " ".join(s for s in _SENTENCE.findall(text) if not _ADVICE.search(s))
+    return " ".join(s for s in _SENTENCE.findall(text) if not _ADVICE.found_in(s))
 
 
 def _from_house(text: str, brand: str | None, subject: str) -> bool:
     """Whether somebody says to be from a company that the thread is about ("Tom from Orbix here")."""
+    if not _FROM_HINT.stands_in(seen(text)):
+        return False
     houses = (next(filter(None, found.groups()), "") for found in _FROM.finditer(text))
     return any(house.casefold() in (brand or subject).casefold() for house in houses)
 
@@ -357,9 +375,9 @@ def _names_house(text: str, brand: str | None, subject: str) -> bool:
 
 def _never_had(text: str, brand: str | None, subject: str) -> bool:
     """Whether somebody says never to have been a customer, or only to have thought of becoming one."""
-    if _NEVER_HAD.search(text):
+    if _NEVER_HAD.found_in(text):
         return True
-    for found in _NEARLY.finditer(text):
+    for found in _NEARLY.finditer(text) if _THOUGHT.stands_in(seen(text)) else ():
         rest = found["rest"]
         one = re.match(r"(?:from )?(?:one|them)\b", rest, re.IGNORECASE)
         if not _ONCE_MORE.search(rest) and (one or _names_house(rest, brand, subject)):
@@ -387,7 +405,7 @@ def _without_elsewhere(text: str, brand: str | None) -> str:
 def _befell(sentences: Sequence[str]) -> bool:
     """Whether one of the sentences about the company's conduct says that it befell the author."""
     for sentence in sentences:
-        if _ADVICE.search(sentence) or _TIES.search(sentence) or _PRESS.search(sentence):
+        if _ADVICE.found_in(sentence) or _TIES.found_in(sentence) or _PRESS.found_in(sentence):
             continue
         own = _VIEW.sub(" ", _SPOKEN.sub(" ", sentence))
         if _ME.search(own) or (_SAY_I.search(own) and not _YOU.search(own)):
@@ -397,27 +415,27 @@ def _befell(sentences: Sequence[str]) -> bool:
 
 def _speaks_for(text: str, brand: str | None, subject: str) -> bool:
     """Whether the wording is that of somebody who answers for the company."""
-    if _COMPANY.search(text) or _WE_DID.search(text) or _from_house(text, brand, subject):
+    if _COMPANY.found_in(text) or _WE_DID.found_in(text) or _from_house(text, brand, subject):
         return True
     if " on our " in text and _OUR_FAULT.search(text):
         return True
     if _US.search(text) and _INVITES.search(text):
         return True
-    if _OUR_HOUSE.search(text) and _SPOKEN_TO.search(text):
+    if _OUR_HOUSE.found_in(text) and _SPOKEN_TO.search(text):
         return True
-    return bool(_GAVE_BACK.search(text) and _YOU.search(text))
+    return bool(_GAVE_BACK.found_in(text) and _YOU.search(text))
 
 
 def _has_dealings(text: str, conduct: Sequence[str], *, company: bool, never_had: bool) -> bool:
     """Whether somebody tells of dealings of their own. text: without advice and without plans elsewhere."""
-    if not _FIRST_PERSON.search(text):
+    if not _FIRST_PERSON.stands_in(seen(text)):
         return not never_had and not company and _befell(conduct)
-    if _TIES.search(text) and not _ALSO_CUSTOMER.search(text):
+    if _TIES.found_in(text) and not _ALSO_CUSTOMER.search(text):
         return False
-    own = _PRESS.sub(" ", _FOR_YOU.sub(" ", text) if company else text)
-    if _DEALINGS.search(own):
+    own = _PRESS.without(_FOR_YOU.sub(" ", text) if company else text)
+    if _DEALINGS.found_in(own):
         return True
-    return not never_had and (bool(_INTENT.search(own)) or (not company and _befell(conduct)))
+    return not never_had and (bool(_INTENT.found_in(own)) or (not company and _befell(conduct)))
 
 
 def _been_there(own: str, place: str, *, elsewhere: bool) -> bool:
@@ -454,9 +472,9 @@ def _signals(
         signals.append("speaks for the company")
     if any(_COMPANY_NAME.search(n) or _affiliated(n, brand, subject) or _same(n, brand) for n in names):
         signals.append("named like a company account")
-    if _EXPERT.search(text):
+    if _EXPERT.found_in(text):
         signals.append("speaks as an expert")
-    if _PRESS.search(text):
+    if _PRESS.found_in(text):
         signals.append("asks as journalists do")
     return signals
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from model.codebook import CUE_VALUES, CUES
+from model.hints import Hint, seen
 from model.types import CaseFeatures, Reading, SentenceSentiment
 
 _MADE_GOOD = tuple(f"redress:{v}" for v in CUES["redress"] if v not in ("promised", "refused"))
@@ -53,6 +54,10 @@ _ORIGINAL: Final = re.compile(
     re.IGNORECASE,
 )
 _ORIGINAL_ALONE: Final = re.compile(r"\n[ \t*_#]{0,20}original(?: text)?[ \t*_]{0,20}:", re.IGNORECASE)
+
+# What stands in all that these find.
+_UPDATED: Final = Hint.of("", "edit", "upd", "eta", "addendum", "follow")
+_OLDER: Final = Hint.of("", "review", "post", "comment", "story", "text", "message")
 
 
 @dataclass(frozen=True)
@@ -116,8 +121,9 @@ def later_parts(raw: str) -> tuple[tuple[int, int], ...]:
 
     Where the older words follow under a heading of their own ("Original review:"), the update ends there.
     """
-    starts = [m.start() for m in _UPDATE.finditer(raw)]
-    old = _ORIGINAL.search(raw)
+    told = seen(raw)
+    starts = [m.start() for m in _UPDATE.finditer(raw)] if _UPDATED.stands_in(told) else []
+    old = _ORIGINAL.search(raw) if _OLDER.stands_in(told) else None
     if old is None and starts and not raw[: starts[0]].strip():
         # "Original:" may be one of several products, but not under an update that the text begins with.
         old = _ORIGINAL_ALONE.search(raw)

@@ -253,7 +253,7 @@ def language(text: str) -> str:
 @lru_cache(maxsize=4096)
 def _language(text: str) -> str:
     # A text is asked about when it is cleaned and again when its author's case is judged.
-    plain = _URL.sub(" ", text)
+    plain = _URL.sub(" ", text) if "://" in text or "www." in text.lower() else text
     if sum(map(str.isalpha, plain)) >= _LANGUAGE_LETTERS:
         code, confidence = _identifier().classify(plain)
         if float(confidence) >= _LANGUAGE_FLOOR:

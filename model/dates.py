@@ -10,6 +10,7 @@ from datetime import date
 from typing import Final, Literal
 
 from model.durations import HOURS
+from model.hints import Hint, seen
 
 Kind = Literal["month", "day", "weekday", "ordinal"]
 
@@ -58,13 +59,20 @@ _NAMED = re.compile(
 )
 _YEAR = re.compile(r",? ((?:19|20)\d\d)\b")
 _HINT = re.compile(r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec|\wday\b)|\bthe \w+(?:th|st|nd|rd)\b")
+# What stands in all that the pattern finds: a name that is a word of its own, or a number that ends as ordinals do.
+_NAMES = Hint.of(
+    "january february march april may june july august september october november december"
+    " jan feb mar apr jun jul aug sep sept oct nov dec"
+    " monday tuesday wednesday thursday friday saturday sunday " + " ".join(_ORDINALS).replace("-", " ")
+)
+_NUMBERED = re.compile(r"\d(?:st|nd|rd|th)")
 LONGEST: Final = 8
 """Months between two dates without a year; what seems longer is more likely told in another order."""
 
 
 def named(text: str) -> Iterator[Named]:
     """Every date that is named in the text, in order."""
-    if not _HINT.search(text):
+    if not (_NAMES.stands_in(seen(text)) or _NUMBERED.search(text)) or not _HINT.search(text):
         return
     for m in _NAMED.finditer(text):
         told = _YEAR.match(text, m.end())

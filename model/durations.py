@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from model.hints import Hint, seen, small_letters
+
 
 @dataclass(frozen=True, slots=True)
 class Duration:
@@ -105,13 +107,19 @@ _COUNTED = re.compile(
     re.IGNORECASE,
 )
 
-# One of these stands in all that the patterns above find. Most sentences hold none, which is found out sooner.
+# One of these stands in all that the patterns above find; units end a word. Most sentences hold none, which is found
+# out sooner.
 _HINT = re.compile(
-    r"sec|min|hour|hr|day|night|week|wk|month|mth|year|yr|decade|\d ?h|\dd|morning"
-    r"|immediate|instant|right away|straight|once|spot"
-    r"|evening|afternoon",
-    re.IGNORECASE,
+    r"(?:sec(?:ond)?|min(?:ute)?|hour|hr|day|night|week|wk|month|mth|year|yr|decade)s?\b|\d ?h|\dd|morning|evening"
+    r"|afternoon|immediate|instant|right away|straight|once|spot"
 )
+# As parts of words: "twodays", "48hours".
+_MARKS = Hint.of(
+    "",
+    *("sec", "min", "hour", "hr", "day", "night", "week", "wk", "month", "mth", "year", "yr", "decade", "morning"),
+    *("evening", "afternoon", "immediate", "instant", "right away", "straight", "once", "spot"),
+)
+_FIGURE = re.compile(r"\d ?[hd]")
 
 _END = r"(?: (?:the|a|of|by|past|just|only|last|around|about))*\s*$"
 _UP_TO = re.compile(
@@ -144,9 +152,15 @@ _LINK = re.compile(
 )
 
 
+def may_tell(text: str) -> bool:
+    """Whether `durations` may find something in a text or in a part of it."""
+    told = seen(text)
+    return _MARKS.stands_in(told) or _FIGURE.search(told.small) is not None
+
+
 def durations(text: str) -> list[Duration]:
     """Every span of time that is named in words or figures, in order, in hours."""
-    if not _HINT.search(text):
+    if not _HINT.search(small_letters(text)):
         return []
     found = [d for m in _DURATION.finditer(text) if (d := _duration(text, m))]
     for pattern, low, high in _FIXED_PATTERNS:

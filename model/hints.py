@@ -24,15 +24,20 @@ class Seen(NamedTuple):
 @lru_cache(maxsize=512)
 def seen(text: str) -> Seen:
     """What hints are looked up in; the same text is asked about by several modules."""
-    small = text.lower()
+    small = small_letters(text)
     words = _WORD.findall(small)
     if not text.isascii():
         # A large dotted I is one letter to a pattern, and two to str.lower: either way of reading counts.
+        words += _WORD.findall(text.lower())
+    return Seen(frozenset(words), small)
+
+
+def small_letters(text: str) -> str:
+    """The text as patterns that ignore the case see it, each letter where it stood."""
+    if not text.isascii():
         for odd, letter in _ODD:
             text = text.replace(odd, letter)
-        small = text.lower()
-        words += _WORD.findall(small)
-    return Seen(frozenset(words), small)
+    return text.lower()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Final, Literal
 
 from model.dates import Named, hours_between, named
-from model.durations import HOURS, Duration, durations
+from model.durations import HOURS, Duration, durations, may_tell
 from model.segment import Span, sentence_spans
 from model.types import Case, Cue
 
@@ -404,7 +404,7 @@ def latencies(
 
 def _found(text: str, cues: Sequence[Cue], spans: Sequence[Span], utterance: str | None) -> list[Latency]:
     found = []
-    for i, (a, b) in enumerate(spans):
+    for i, (a, b) in enumerate(spans if may_tell(text) else ()):
         after = text[slice(*spans[i + 1])][:AROUND] if i + 1 < len(spans) else ""
         for duration in durations(text[a:b]):
             # Text without full stops can be endless: only what stands near is looked at.

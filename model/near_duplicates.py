@@ -48,7 +48,7 @@ _QUOTE_FROM: Final = 0.8
 _COMMON: Final = 50
 """Pages that may share five words before those say nothing about where a text comes from."""
 
-_NOT_A_WORD: Final = pattern(r"[\W_]+")
+_WORD: Final = pattern(r"[^\W_]+")
 
 Kind = Literal["exact", "near", "quote"]
 Hashes = NDArray[np.uint64]
@@ -80,7 +80,7 @@ def normalised(text: str) -> str:
 
 
 def _words(text: str) -> list[str]:
-    return _NOT_A_WORD.sub(" ", text).split()
+    return _WORD.findall(text)
 
 
 def find_copies(items: Sequence[Item], near_from: float = NEAR_FROM) -> list[Copy]:

@@ -64,6 +64,9 @@ def sentence_spans(text: str) -> tuple[Span, ...]:
 
 def _again(text: str, start: int, end: int) -> list[Span]:
     """The sentences of what the library took for one."""
+    # Most sentences hold no full stop but their last one.
+    if text.find(".", start, end - 2) < 0:
+        return [(start, end)]
     breaks = [m.span(1) for m in _ENDED.finditer(text, start, end)]
     return list(zip([start, *(b for _, b in breaks)], [*(a for a, _ in breaks), end], strict=True))
 

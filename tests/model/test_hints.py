@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from model import clean_spam, roles
-from model.hints import Hint, Hinted, seen
+from model import case, clean_spam, dates, durations, roles
+from model.hints import Hint, Hinted, seen, small_letters
 
 # A few of each kind, among them letters that only a pattern without regard to case takes for letters of ASCII.
-ANY = [*string.printable, *"\u2013\u2019\u00e9\u0130\u0131\u017f\u212a"]
+ANY = [*string.printable, *"\u2013\u2019\u00bc\u00bd\u00be\u00e9\u0130\u0131\u017f\u212a"]
 
 
 def made(pattern: str, rng: random.Random) -> str:
@@ -69,6 +69,8 @@ def hinted() -> dict[str, tuple[re.Pattern[str], Hint]]:
             if isinstance(value, Hinted):
                 found[f"{module.__name__}.{name}"] = re.compile(value.pattern.pattern, re.IGNORECASE), value.hint
     found["a number for support"] = clean_spam._SUPPORT_NUMBER, clean_spam._NUMBER
+    found["an update"] = case._UPDATE, case._UPDATED
+    found["an older part"] = case._ORIGINAL, case._OLDER
     found["nearly a customer"] = roles._NEARLY, roles._THOUGHT
     found["from a house"] = roles._FROM, roles._FROM_HINT
     return found
@@ -101,6 +103,34 @@ def test_links_are_counted_wherever_there_are_any() -> None:
         text = rng.choice(["", "x", " "]) + odd(made(clean_spam._URL.pattern, rng), rng)
         if clean_spam._URL.search(text):
             assert clean_spam._MAY_LINK.stands_in(seen(text)) or clean_spam._DOMAIN.search(text), text
+
+
+DURATIONS = [durations._DURATION, durations._COUNTED, *(p for p, _, _ in durations._FIXED_PATTERNS)]
+
+
+@pytest.mark.parametrize("pattern", DURATIONS, ids=range(len(DURATIONS)))
+def test_durations_are_hinted_at_in_the_text_and_in_the_sentence(pattern: re.Pattern[str]) -> None:
+    rng = random.Random(8)
+    found = 0
+    for _ in range(4000):
+        text = made(pattern.pattern, rng)
+        for one in (text, f"x {text}s", odd(text, rng)):
+            if pattern.search(one):
+                found += 1
+                assert durations.may_tell(one), one
+                assert durations._HINT.search(small_letters(one)), one
+    assert found > 200
+
+
+def test_dates_are_hinted_at() -> None:
+    rng = random.Random(8)
+    found = 0
+    for _ in range(6000):
+        text = made(dates._NAMED.pattern, rng) + rng.choice(["", ".", " and"])
+        if dates._NAMED.search(text):
+            found += 1
+            assert dates._NAMES.stands_in(seen(text)) or dates._NUMBERED.search(text), text
+    assert found > 200
 
 
 def test_a_hint_stands_as_a_word_and_a_mark_anywhere() -> None:

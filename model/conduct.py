@@ -152,6 +152,8 @@ def peak(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _reading(raw: str, text: TokenizedText, found: Sequence[_Found], fields: dict[str, dict[str, float]]) -> Reading:
+    if not found:
+        return Reading((), (), None, dict.fromkeys(COUNTED, 0.0), **fields)
     cues: list[Cue] = []
     statements: list[Statement] = []
     tenure: list[Statement] = []

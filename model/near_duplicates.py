@@ -34,6 +34,8 @@ _PIECE: Final = 5
 _BANDS: Final = 32
 _ROWS: Final = 4
 _SEED: Final = 20
+_AT_ONCE: Final = 20_000
+"""Texts times bands that are looked at together."""
 _CHUNK: Final = 2000
 _ALIKE: Final = 0.3
 """Estimated share of common pieces below which a pair is not worth comparing."""
@@ -185,7 +187,10 @@ def _candidates(signatures: NDArray[np.uint32]) -> Pairs:
     Of a large group with one band each text is paired with the first and the two before it only, so that neither a
     template that thousands share nor a crafted page makes the work quadratic.
     """
-    found: NDArray[np.int64] = np.unique(np.concatenate([_band_pairs(signatures, band) for band in range(_BANDS)]))
+    # As many bands at a time as take little memory: for one page it is the calls that take the time.
+    some = max(1, _AT_ONCE // len(signatures))
+    parts = [_band_pairs(signatures[:, n * _ROWS : (n + some) * _ROWS]) for n in range(0, _BANDS, some)]
+    found: NDArray[np.int64] = np.unique(np.concatenate(parts))
     pairs = np.stack([found >> np.int64(32), found & np.int64(0xFFFFFFFF)], axis=1)
     agree = [
         (signatures[part[:, 0]] == signatures[part[:, 1]]).mean(axis=1) >= _ALIKE
@@ -195,22 +200,25 @@ def _candidates(signatures: NDArray[np.uint32]) -> Pairs:
     return kept
 
 
-def _band_pairs(signatures: NDArray[np.uint32], band: int) -> NDArray[np.int64]:
-    """Pairs of one band, later in the upper and earlier in the lower half of each number."""
-    rows = signatures[:, band * _ROWS : (band + 1) * _ROWS].astype(np.uint64)
-    keys = np.zeros(len(rows), dtype=np.uint64)
+def _band_pairs(signatures: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """Pairs of some bands, later in the upper and earlier in the lower half of each number."""
+    rows = signatures.T.astype(np.uint64)
+    keys = np.zeros((len(rows) // _ROWS, rows.shape[1]), dtype=np.uint64)
     for n in range(_ROWS):
-        keys = (keys ^ rows[:, n]) * np.uint64(0x9E3779B97F4A7C15)
+        keys = (keys ^ rows[n::_ROWS]) * np.uint64(0x9E3779B97F4A7C15)
         keys ^= keys >> np.uint64(31)
-    order = np.argsort(keys, kind="stable")
-    ordered = keys[order]
-    first = np.concatenate([[True], ordered[1:] != ordered[:-1]])
-    position = np.arange(len(order))
-    start = np.maximum.accumulate(np.where(first, position, 0))
-    partners = [start, position - 1, position - 2]
-    pairs = [order[p >= start].astype(np.int64) << 32 | order[p[p >= start]] for p in partners]
+    order = np.argsort(keys, axis=1, kind="stable")
+    ordered = np.take_along_axis(keys, order, axis=1)
+    position = np.arange(keys.shape[1])
+    start = np.zeros_like(order)
+    np.copyto(start[:, 1:], position[1:], where=ordered[:, 1:] != ordered[:, :-1])
+    np.maximum.accumulate(start, axis=1, out=start)
+    pairs = []
+    for back in (start, position - 1, position - 2):
+        band, place = np.nonzero((back >= start) & (back != position))
+        partner = order[band, np.broadcast_to(back, order.shape)[band, place]]
+        pairs.append(order[band, place].astype(np.int64) << 32 | partner)
     joined: NDArray[np.int64] = np.concatenate(pairs)
-    joined = joined[joined >> 32 != joined & 0xFFFFFFFF]
     return joined
 
 

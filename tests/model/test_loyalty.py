@@ -1,11 +1,12 @@
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from model.case import TextReading, case_features, later_parts
 from model.codebook import CUE_VALUES
-from model.loyalty import CONDUCT_FEATURES, FULL_FEATURES, LoyaltyHead, band
+from model.loyalty import CONDUCT_FEATURES, FULL_FEATURES, LoyaltyHead, _s, band, sigmoid
 from model.types import CaseFeatures, Cue, Reading, SentenceSentiment, Sentiment, Statement
 from tests.fakes import fake_fit
 
@@ -237,3 +238,9 @@ def test_the_sentiment_of_a_case_leaves_statements_of_loyalty_out():
     statement = Statement("leave", 0.9, "never again", 12, 23)
     text = TextReading(reading(statements=[statement]), (sentence(0, 10, 0.5), sentence(11, 30, -1.0)), 8)
     assert case_features([text]).valence == pytest.approx(0.5)
+
+
+def test_one_number_has_the_logistic_function_of_an_array():
+    numbers = np.random.default_rng(1).normal(0, 20, 2000)
+    assert [_s(x) for x in numbers] == sigmoid(numbers).tolist()
+    assert sigmoid(numbers).tolist() == (1 / (1 + np.exp(-np.clip(numbers, -40, 40)))).tolist()

@@ -1,6 +1,7 @@
 import random
 import tracemalloc
 
+import numpy as np
 import pytest
 
 import model.near_duplicates as near_duplicates
@@ -188,3 +189,12 @@ def test_words_that_stand_on_every_page_prove_nothing() -> None:
 @pytest.mark.parametrize(("texts", "pages"), [([], []), ([LONG], []), ([], [PAGE]), (["", "!"], ["", "?"])])
 def test_nothing_to_quote(texts: list[str], pages: list[str]) -> None:
     assert find_quotes(texts, pages, ["a"] * len(texts), ["b"] * len(pages)) == []
+
+
+def test_bands_one_by_one_and_all_together_find_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(2)
+    signatures = rng.integers(0, 3, (60, near_duplicates._BANDS * near_duplicates._ROWS), dtype=np.uint32)
+    together = near_duplicates._candidates(signatures)
+    monkeypatch.setattr(near_duplicates, "_AT_ONCE", 1)
+    assert np.array_equal(near_duplicates._candidates(signatures), together)
+    assert len(together) > 100

@@ -105,7 +105,9 @@ class ConductHead:
         if not sentences.places:
             return np.zeros((0, len(SENTENCE_LABELS)), dtype=np.float32)
         context = sentences.means @ self.context_weight.T + self.context_bias
-        peaks = np.stack([peak(tokens[t][a:b]) for t, _, a, b in sentences.places])
+        peaks = np.empty_like(context)
+        for row, (t, _, a, b) in enumerate(sentences.places):
+            peaks[row] = peak(tokens[t][a:b])
         result: NDArray[np.float32] = np.reciprocal(1 + np.exp(-(peaks + context)))
         return result
 

@@ -319,7 +319,8 @@ def decide_role(
 
 def _mean(probabilities: Sequence[Mapping[str, float]], weights: Sequence[int]) -> dict[str, float]:
     total = sum(weights) or 1
-    return {r: sum(p[r] * w for p, w in zip(probabilities, weights, strict=True)) / total + 1e-4 for r in ROLES}
+    weighted = [[p[role] * w for role in ROLES] for p, w in zip(probabilities, weights, strict=True)]
+    return {role: sum(parts) / total + 1e-4 for role, parts in zip(ROLES, zip(*weighted, strict=True), strict=True)}
 
 
 def _place(utterances: Sequence[Utterance]) -> str:

@@ -14,7 +14,7 @@ import unicodedata
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -66,17 +66,25 @@ _FIGURES: Final = string.digits.encode()
 class Features:
     """A text as the model sees it.
 
-    words: hash of each word and pair of words in [0, BUCKETS), with the words. pieces: different hashes of their
-    pieces in [BUCKETS, 2 * BUCKETS). hand: values of HAND, most in [0, 1], *Shape:* (len(HAND),).
+    tokens: its words and runs of signs. sums: hash of each of them and then of each pair, in [0, BUCKETS). pieces:
+    different hashes of their pieces in [BUCKETS, 2 * BUCKETS). hand: values of HAND, most in [0, 1], *Shape:*
+    (len(HAND),).
     """
 
-    words: dict[int, str]
+    tokens: list[str]
+    sums: list[int]
     pieces: NDArray[np.int64]
     hand: NDArray[np.float32]
 
+    @property
+    def words(self) -> dict[int, str]:
+        """Words and pairs by hash. Of two with one hash the last is named; which one, nobody can tell."""
+        return dict(zip(self.sums, [*self.tokens, *map(" ".join, pairwise(self.tokens))], strict=True))
+
     def hashed(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Hashes and their values; words and pieces each have the same length as a vector in every text."""
-        words = np.fromiter(self.words, dtype=np.int64, count=len(self.words))
+        different = dict.fromkeys(self.sums)
+        words = np.fromiter(different, dtype=np.int64, count=len(different))
         values = np.empty(len(words) + len(self.pieces), np.float32)
         values[: len(words)] = _value(len(words))
         values[len(words) :] = _value(len(self.pieces))
@@ -118,10 +126,15 @@ class SpamModel:
         found = features(text)
         hashes, values = found.hashed()
         spoken = self.hashed[hashes] * values
-        hand = found.hand * (self.hand if video else self.hand + self.hand_page)
-        logit = float(spoken.sum() + hand.sum()) + self.bias + (0.0 if video else self.bias_page)
+        hand = found.hand * (self.hand if video else self._hand_of_pages)
+        # The method `sum` does the same and takes twice as long.
+        logit = float(np.add.reduce(spoken) + np.add.reduce(hand)) + self.bias + (0.0 if video else self.bias_page)
         score = 1 / (1 + math.exp(-max(min(logit, 50.0), -50.0)))
         return SpamScore(score, _reasons(found, spoken, hand) if score >= min(self.drop_from, self.flag_from) else ())
+
+    @cached_property
+    def _hand_of_pages(self) -> NDArray[np.float32]:
+        return self.hand + self.hand_page
 
     def save(self, path: Path) -> None:
         """Writes the file that `load_spam_model` reads; weights in half precision."""
@@ -158,18 +171,18 @@ def features(text: str) -> Features:
     hashes = np.fromiter(pieces, dtype=np.int64, count=len(pieces))
     # Sums of floats depend on the order.
     hashes.sort()
-    return Features(_word_hashes(_TOKEN.findall(plain)), hashes + BUCKETS, hand)
+    tokens = _TOKEN.findall(plain)
+    return Features(tokens, _word_hashes(tokens), hashes + BUCKETS, hand)
 
 
-def _word_hashes(tokens: Sequence[str]) -> dict[int, str]:
-    """Words and pairs by hash. Of two with one hash the last is named; which one, nobody can tell."""
+def _word_hashes(tokens: Sequence[str]) -> list[int]:
+    """Of each word, then of each pair."""
     # No token holds a space.
     encoded = _bytes(" ".join(tokens)).split(b" ")[: len(tokens)]
     sums = list(map(zlib.crc32, encoded))
     # The sum of a pair goes on from that of its first word.
     pairs = [zlib.crc32(b" " + rest, total) for rest, total in zip(encoded[1:], sums, strict=False)]
-    named = [*tokens, *map(" ".join, pairwise(tokens))]
-    return {total % BUCKETS: name for total, name in zip(sums + pairs, named, strict=True)}
+    return [total % BUCKETS for total in sums + pairs]
 
 
 def _piece_hashes(word: str) -> tuple[int, ...]:

@@ -21,9 +21,10 @@ class Seen(NamedTuple):
     small: str
 
 
-@lru_cache(maxsize=512)
+# A megabyte for a text of ten thousand words; more of them are asked about no sooner again.
+@lru_cache(maxsize=64)
 def seen(text: str) -> Seen:
-    """What hints are looked up in; the same text is asked about by several modules."""
+    """What hints are looked up in; the same text is asked about by several modules, one soon after the other."""
     small = small_letters(text)
     words = _WORD.findall(small)
     if not text.isascii():

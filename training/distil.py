@@ -47,11 +47,10 @@ def probabilities(run: Path, texts: Sequence[str]) -> NDArray[np.float64]:
     known = [i for i, t in enumerate(tokenized) if len(t.ids)]
     found = np.full((len(texts), len(SENTIMENT)), 1 / len(SENTIMENT))
     batches = data.by_length([tokenized[i].windows[0][1] for i in known], TOKENS, 0)
-    for batch in tqdm(batches, file=sys.stderr, mininterval=10):
-        rows = [known[b] for b in batch if b < len(known)]
-        if rows:
-            states, layout = encode(network, [tokenized[i] for i in rows], special, first_window=True)
-            found[rows] = network.sentiment_logits(states, layout).softmax(dim=-1).numpy()
+    for batch in tqdm(list(filter(None, batches)), file=sys.stderr, mininterval=10):
+        rows = [known[b] for b in batch]
+        states, layout = encode(network, [tokenized[i] for i in rows], special, first_window=True)
+        found[rows] = network.sentiment_logits(states, layout).softmax(dim=-1).numpy()
     return found
 
 

@@ -1,7 +1,7 @@
 /* The 8-bit encoder of a bundle, written out for x86 processors: what model/native_encoder.py calls.
  *
  * A runtime runs a graph operator by operator, and each one writes its result to memory for the next one to read. Here
- * what follows a product (scale, bias, sum, GELU, rounding to 8 bits) is done while its results are in registers, texts
+ * what follows a product (scale, bias, sum, GELU, rounding to 8 bits) is done while its results are at hand, texts
  * lie one after the other without padding, and attention reads one head of one text at a time out of the cache. The
  * arithmetic is that of the graph: products in integers, everything else in floats; GELU and exponential are within
  * 4e-5 and 2e-7 of theirs.
@@ -65,8 +65,8 @@ enum { PLAIN, ADDED, GELU };                       /* what follows a product */
 enum { PRODUCTS, ATTENTION, NORMS, WORDS, PARTS }; /* where the time goes */
 enum { HEAD = 32, MOST_QUERIES = 8, LARGEST_LANES = 16 };
 
-/* Rows that hold so many of them in whole tiles: AMX reads the last ones too. */
-static size_t whole_tiles(size_t rows) { return (rows + 31) / 32 * 32; }
+/* Rows that hold so many of them in whole blocks of two tiles: AMX reads the last ones too. */
+static size_t whole_blocks(size_t rows) { return (rows + 31) / 32 * 32; }
 
 #define INLINE static inline __attribute__((always_inline))
 /* A function of its own: only then does the compiler keep the sums of a tile in registers. */
@@ -155,7 +155,7 @@ int amends_best(void) {
 /* Bytes that amends_encode works in, for texts of so many tokens together and the longest of them. */
 size_t amends_room(const Model *m, int32_t tokens, int32_t longest) {
     const size_t padded = (longest + LARGEST_LANES - 1) / LARGEST_LANES * LARGEST_LANES;
-    return (size_t)tokens * 5 * 4 * m->width + whole_tiles(tokens) * (m->width + m->inner) +
+    return (size_t)tokens * 5 * 4 * m->width + whole_blocks(tokens) * (m->width + m->inner) +
            4 * padded * (HEAD + MOST_QUERIES) + 64;
 }
 

@@ -311,8 +311,8 @@ static void NAME(encode)(const Model *m, const int32_t *ids, const int32_t *leng
     size_t n = 0;
     for (int t = 0; t < texts; t++) n += lengths[t];
     float *x = (float *)room, *kept = x + n * width, *parts = kept + n * width;
-    uint8_t *small = (uint8_t *)(parts + 3 * n * width), *inner = small + whole_tiles(n) * width;
-    float *heads = (float *)(((uintptr_t)(inner + whole_tiles(n) * m->inner) + 63) & ~(uintptr_t)63);
+    uint8_t *small = (uint8_t *)(parts + 3 * n * width), *inner = small + whole_blocks(n) * width;
+    float *heads = (float *)(((uintptr_t)(inner + whole_blocks(n) * m->inner) + 63) & ~(uintptr_t)63);
     uint64_t then = __rdtsc(), now;
 #define SPENT(part) (now = __rdtsc(), ticks[part] += now - then, then = now)
     for (size_t t = 0, at = 0; t < (size_t)texts; t++)

@@ -1,8 +1,9 @@
 """The conduct head: what the author reports that the company did, sentence by sentence, with the words that say so."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +68,9 @@ _WHETHER = re.compile(
 )
 UNREAL_BEFORE = 40
 """Characters between such words and those that they make unreal, at most."""
+# Tokens of texts that have a product of their own, and of those that share one: what fits into a cache.
+FEW_TOKENS = 16
+TOGETHER = 512
 # What counts in a case, and where it stands among the sentence labels.
 COUNTED = (*CUE_VALUES, "tenure")
 _FIELDS = tuple(DOCUMENT_FIELDS.items())
@@ -100,6 +104,26 @@ class ConductHead:
         result: NDArray[np.float32] = states @ self.token_weight.T + self.token_bias
         return result
 
+    def logits_of_all(self, states: Sequence[States]) -> list[NDArray[np.float32]]:
+        """token_logits of each text. A product of few rows takes twice as long a row, so texts share one.
+
+        Short ones have products of their own: those of up to FEW_TOKENS rows a BLAS sums in another order, and what is
+        read in a text should not depend on the texts beside it.
+        """
+        found = list(states)
+        waiting: list[int] = []
+        for i, own in enumerate(states):
+            if 0 < len(own) <= FEW_TOKENS:
+                found[i] = self.token_logits(own)
+            elif len(own):
+                waiting.append(i)
+        for group in _groups(waiting, states):
+            together = self.token_logits(np.concatenate([states[i] for i in group]))
+            ends = accumulate(len(states[i]) for i in group)
+            for i, end in zip(group, ends, strict=True):
+                found[i] = together[end - len(states[i]) : end]
+        return found
+
     def probabilities(self, sentences: Sentences, tokens: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         """(n_sentences, labels), each in [0, 1]. tokens: logits of the tokens of each text, see token_logits."""
         if not sentences.places:
@@ -123,7 +147,7 @@ class ConductHead:
 
         states, means, sentences: of the texts, see model.encoder.
         """
-        tokens = [self.token_logits(s) if len(s) else s for s in states]
+        tokens = self.logits_of_all(states)
         probabilities = self.probabilities(sentences, tokens)
         found: list[list[_Found]] = [[] for _ in texts]
         for row, column in np.argwhere(probabilities >= self.thresholds).tolist():
@@ -144,6 +168,20 @@ class ConductHead:
             {field: dict(zip(options, row, strict=True)) for (field, options), row in zip(_FIELDS, rows, strict=True)}
             for rows in zip(*parts, strict=True)
         ]
+
+
+def _groups(texts: Iterable[int], states: Sequence[States]) -> Iterator[list[int]]:
+    """Runs of texts of about TOGETHER tokens."""
+    group: list[int] = []
+    size = 0
+    for i in texts:
+        group.append(i)
+        size += len(states[i])
+        if size >= TOGETHER:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
 
 
 def peak(logits: NDArray[np.float32]) -> NDArray[np.float32]:

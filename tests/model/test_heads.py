@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from model.codebook import CUE_VALUES, CUES, DOCUMENT_FIELDS, SENTENCE_LABELS
-from model.conduct import QUOTE_WORDS, _settled, _unreal, counted, peak, quote_span
+from model.conduct import FEW_TOKENS, QUOTE_WORDS, TOGETHER, _settled, _unreal, counted, peak, quote_span
 from model.encoder import encode_texts, means_of, sentences_of
 from model.segment import tokenize
 from model.sentiment import SentimentHead, is_close
@@ -106,6 +106,16 @@ def test_texts_read_together_are_read_as_each_alone():
         "An ordinary day.",
     )
     assert read(*texts) == [read(text) for text in texts]
+
+
+def test_logits_of_texts_together_are_those_of_each_alone():
+    lengths = (40, 3, 0, FEW_TOKENS, FEW_TOKENS + 1, TOGETHER + 5, 20, 1)
+    states = [np.random.default_rng(n).standard_normal((n, WIDTH)).astype(np.float32) for n in lengths]
+    head = fake_conduct_head()
+    found = head.logits_of_all(states)
+    assert [len(f) for f in found] == list(lengths)
+    for own, logits in zip(states, found, strict=True):
+        assert not len(own) or np.allclose(logits, head.token_logits(own), rtol=1e-5, atol=1e-5)
 
 
 def test_means_are_those_of_the_tokens_and_sentences_without_tokens_are_left_out():

@@ -9,7 +9,7 @@ from copy import copy
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -85,6 +85,15 @@ class _Encoded:
     states: list[States]
     means: States
     whole: list[Sentiment]
+
+
+class _Judged(NamedTuple):
+    """Whether a case is estimated, why not, the estimate, and what the loyalty head saw of the case."""
+
+    status: Status
+    reason: str | None
+    loyalty: LoyaltyEstimate | None = None
+    features: CaseFeatures | None = None
 
 
 class Scorer:
@@ -279,7 +288,8 @@ class Scorer:
         thread = cleaned.thread
         kept = thread.utterances
         subject = " ".join(filter(None, (thread.title, thread.url, *(u.text for u in kept if u.kind == "post"))))
-        cases = with_answers([self._case(group, scored, thread.brand, subject) for group in by_author(kept)], kept)
+        read = [self._case(group, scored, thread.brand, subject) for group in by_author(kept)]
+        cases = with_answers([case for case, _ in read], kept)
         roles = {uid: case.role for case in cases for uid in case.utterances}
         towards = self._towards_brand(kept, thread.brand)
         utterances = [_scored_utterance(u, scored[u.id], roles, towards.get(u.id)) for u in kept]
@@ -293,10 +303,7 @@ class Scorer:
             bundle=self.info,
             warnings=thread.warnings,
         )
-        features = [
-            case_features([scored[uid].text_reading for uid in c.utterances]) if c.loyalty else None for c in cases
-        ]
-        return report, (*features, *(None for _ in spam))
+        return report, (*(features for _, features in read), *(None for _ in spam))
 
     def _towards_brand(self, utterances: Sequence[Utterance], brand: str | None) -> dict[str, Sentiment | None]:
         """By id, for the utterances that name the brand; empty where there is no brand, or no head for it."""
@@ -335,10 +342,10 @@ class Scorer:
         )
         if role.role != "customer" and role.probability >= SURE_OF_ROLE:
             return TextLoyalty("abstain", f"written by a {role.role}: {role.reason}", None)
-        status, reason, loyalty = self._estimate([scored])
-        return TextLoyalty(status, reason, loyalty)
+        judged = self._estimate([scored])
+        return TextLoyalty(judged.status, judged.reason, judged.loyalty)
 
-    def _estimate(self, texts: Sequence[Scored]) -> tuple[Status, str | None, LoyaltyEstimate]:
+    def _estimate(self, texts: Sequence[Scored]) -> _Judged:
         cues = [c for t in texts for c in t.reading.cues]
         tenure = _tenure(texts)
         stated = [s for t in texts for s in t.reading.statements]
@@ -346,16 +353,16 @@ class Scorer:
         loyalty = self._bundle.loyalty.estimate(features, cues, tenure, stated)
         foreign = _foreign([t.raw for t in texts])
         if foreign:
-            return (
-                "out_of_domain",
-                f"written in {', '.join(sorted(foreign))}; the heads were trained on English",
-                loyalty,
-            )
+            reason = f"written in {', '.join(sorted(foreign))}; the heads were trained on English"
+            return _Judged("out_of_domain", reason, loyalty, features)
         if not any(c.state != "hypothetical" for c in cues):
-            return "low_evidence", "nothing is said about what the company did", loyalty
-        return "ok", None, loyalty
+            return _Judged("low_evidence", "nothing is said about what the company did", loyalty, features)
+        return _Judged("ok", None, loyalty, features)
 
-    def _case(self, group: Sequence[Utterance], scored: Mapping[str, Scored], brand: str | None, subject: str) -> Case:
+    def _case(
+        self, group: Sequence[Utterance], scored: Mapping[str, Scored], brand: str | None, subject: str
+    ) -> tuple[Case, CaseFeatures | None]:
+        """The case of an author, and what the loyalty head saw of it; None without an estimate."""
         texts = [_attributed(scored[u.id], u.id) for u in group]
         roles = [t.reading.role for t in texts]
         decision = decide_role(
@@ -367,31 +374,30 @@ class Scorer:
             conduct=_told(texts),
         )
         failure, severity = _failure(texts)
-        status, reason, loyalty = self._judged(decision, texts)
-        return TimedCase(
+        judged = self._judged(decision, texts)
+        case = TimedCase(
             author=_name(group),
             role=decision.role,
             role_reason=decision.reason,
-            status=status,
-            reason=reason,
+            status=judged.status,
+            reason=judged.reason,
             utterances=tuple(u.id for u in group),
             cues=tuple(c for t in texts for c in t.reading.cues),
             stated=tuple(s for t in texts for s in t.reading.statements),
             tenure=_tenure(texts),
             failure=failure,
             severity=severity,
-            loyalty=loyalty,
+            loyalty=judged.loyalty,
             role_probability=decision.probability,
             latencies=tuple(found for t, u in zip(texts, group, strict=True) for found in _latencies(t, u.id)),
         )
+        return case, judged.features
 
-    def _judged(
-        self, decision: RoleDecision, texts: Sequence[Scored]
-    ) -> tuple[Status, str | None, LoyaltyEstimate | None]:
+    def _judged(self, decision: RoleDecision, texts: Sequence[Scored]) -> _Judged:
         if decision.role != "customer":
-            return "abstain", f"no dealings to estimate from: {decision.role} ({decision.reason})", None
+            return _Judged("abstain", f"no dealings to estimate from: {decision.role} ({decision.reason})")
         if all(t.sentiment is None for t in texts):
-            return "abstain", "the text holds no words", None
+            return _Judged("abstain", "the text holds no words")
         return self._estimate(texts)
 
 

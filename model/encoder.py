@@ -154,7 +154,11 @@ def encode_texts(texts: Sequence[TokenizedText], encoder: Encoder) -> list[State
     joined: list[States] = []
     for text in texts:
         parts = [next(states) for _ in text.windows]
-        joined.append(np.concatenate(parts) if parts else np.empty((0, 0), dtype=np.float32))
+        if len(parts) == 1:
+            # Nearly every text is one window, which needs no copy.
+            joined += parts
+        else:
+            joined.append(np.concatenate(parts) if parts else np.empty((0, 0), dtype=np.float32))
     return joined
 
 

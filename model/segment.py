@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -131,10 +131,12 @@ def _beyond_ascii(step: dict[str, Any]) -> bool:
 
 
 def _one(text: str, encoding: Encoding, max_tokens: int) -> TokenizedText:
-    offsets = np.asarray(encoding.offsets, dtype=np.int64).reshape(-1, 2)
+    places = encoding.offsets
+    # From numbers in a row NumPy makes an array in half of the time that pairs of them take.
+    offsets = np.fromiter(chain.from_iterable(places), dtype=np.int64, count=2 * len(places)).reshape(-1, 2)
     sentences = sentence_spans(text)
     # A token belongs to the first sentence that ends after it starts; what stands between goes to the later one.
-    starts = offsets[:, 0].tolist()
+    starts = [start for start, _ in places]
     edges = [0, *(bisect_left(starts, end) for _, end in sentences[:-1]), len(starts)] if sentences else []
     spans = tuple(pairwise(edges))
     windows = tuple(pack([b - a for a, b in spans], max_tokens))

@@ -164,3 +164,15 @@ def test_small_letters_stand_where_the_letters_stood() -> None:
     ignoring = {c: re.compile(c, re.IGNORECASE) for c in string.ascii_lowercase}
     for c, pattern in ignoring.items():
         assert {m.start() for m in pattern.finditer(letters)} == {i for i, s in enumerate(small) if s == c}
+
+
+def test_a_house_follows_a_word_of_place() -> None:
+    rng = random.Random(9)
+    found = 0
+    for _ in range(4000):
+        text = made(roles._FROM.pattern, rng)
+        for one in (text, f"a {text}s", odd(text, rng)):
+            if roles._FROM.search(one):
+                found += 1
+                assert roles._SOME_HOUSE.search(one), one
+    assert found > 200

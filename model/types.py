@@ -1,7 +1,9 @@
 """The words of the domain as frozen types: what is read, what is said about it, and how that becomes JSON."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Final, Literal
 
 Kind = Literal["post", "comment", "review", "tweet", "quote", "pingback", "trackback"]
@@ -341,12 +343,23 @@ def _utterance_dict(scored: ScoredUtterance) -> dict[str, Any]:
 _ATOMS: Final = frozenset((str, int, float, bool, type(None)))
 
 
+@lru_cache(maxsize=256)
+def _fields(kind: type) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]] | None:
+    """The names of a dataclass's fields, and what reads them all at once; None for any other type."""
+    names = tuple(getattr(kind, "__dataclass_fields__", ()))
+    if len(names) < 2:
+        # What reads one alone gives no tuple.
+        return (names, lambda value: tuple(getattr(value, name) for name in names)) if names else None
+    return names, attrgetter(*names)
+
+
 def plain(value: Any) -> Any:
     """What dataclasses.asdict makes of the types above, which looks up their fields anew for every object."""
-    kind = type(value)
-    names = getattr(kind, "__dataclass_fields__", None)
-    if names is not None:
-        found = ((name, getattr(value, name)) for name in names)
+    kind: Any = type(value)
+    fields = _fields(kind)
+    if fields is not None:
+        names, read = fields
+        found = zip(names, read(value), strict=True)
         return {name: part if type(part) in _ATOMS else plain(part) for name, part in found}
     if kind is tuple or kind is list:
         return kind([part if type(part) in _ATOMS else plain(part) for part in value])

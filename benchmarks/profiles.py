@@ -25,6 +25,7 @@ from model.native_encoder import NativeEncoder
 from model.read import read_file
 from model.scorer import Scorer
 from model.segment import tokenize
+from service.garbage import look_seldom
 
 # Comments of a thread of the path; the sources that hold comments below a page.
 THREAD = 50
@@ -213,6 +214,8 @@ def thread_path(data: Path, comments: int) -> dict[str, Any]:
         # Word lists and models that the first comment of a program waits for.
         for report in scorer.score_many(Mix(released_tokenizer()).threads(4, "warm")):
             report.to_dict()
+        # As the commands do.
+        look_seldom()
         timed.cpu = again.cpu = 0.0
         clock = Clock()
         with clock.part("read"):

@@ -363,7 +363,7 @@ def plain(value: Any) -> Any:
         return {name: part if type(part) in _ATOMS else plain(part) for name, part in found}
     if kind is tuple or kind is list:
         return kind([part if type(part) in _ATOMS else plain(part) for part in value])
-    if isinstance(value, Mapping):
+    if kind is dict or isinstance(value, Mapping):
         return {key: part if type(part) in _ATOMS else plain(part) for key, part in value.items()}
     return value
 

@@ -25,7 +25,7 @@ from model.privacy import KINDS, Masker
 from model.read import load_extractors, read, thread_from_dict
 from model.reading.json import thread_to_dict
 from model.scorer import CHUNK, Scorer, chunks, has_words
-from model.types import InputError, Sentiment, Thread
+from model.types import InputError, Sentiment, Thread, plain
 from service import tracing
 from service.about import about
 from service.cases import estimate
@@ -572,7 +572,7 @@ def _unscorable(index: int, text: object, target: object) -> Failure | None:
 def _item(index: int, sentiment: Sentiment | None) -> SentimentItem | Failure:
     if sentiment is None:
         return _failure(index, "no_words", "This text is empty or holds no words", "no words", "words")
-    return SentimentItem(**asdict(sentiment))
+    return SentimentItem(**plain(sentiment))
 
 
 def _failure(index: int, code: str, message: str, got: str, expected: str, among: str = "texts") -> Failure:

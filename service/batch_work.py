@@ -8,7 +8,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -18,9 +18,21 @@ import pyarrow.parquet as pq
 from model.advise import advise, movability, texts_of
 from model.clean import language
 from model.codebook import SENTIMENT
-from model.types import Author, Case, CaseFeatures, Dropped, InputError, Report, ScoredUtterance, Thread, Utterance
+from model.types import (
+    Author,
+    Case,
+    CaseFeatures,
+    Dropped,
+    InputError,
+    Report,
+    ScoredUtterance,
+    Thread,
+    Utterance,
+    plain,
+)
 from model.what_if import REPORTED
 from service.batch_input import UNREACHABLE, Collected, Problem, Reading, Unit, problem_of
+from service.garbage import look_seldom
 from service.predict import SCHEMAS as TEXT_SCHEMAS
 from service.predict import TASKS as TEXT_TASKS
 from service.predict import Task as TextTask
@@ -165,6 +177,7 @@ class Opening:
                 expected=self.digest[:12],
             )
         warm_up(scorer)
+        look_seldom()
         return Worker(scorer, self.task, self.reading)
 
 
@@ -374,7 +387,7 @@ def _where(shard: str, source: str, thread: Thread) -> Row:
 
 
 def _problem_row(shard: str, problem: Problem) -> Row:
-    return {"shard": shard, **asdict(problem)}
+    return {"shard": shard, **plain(problem)}
 
 
 def _said_row(one: Utterance) -> Row:
@@ -394,8 +407,8 @@ def _said_row(one: Utterance) -> Row:
 
 
 def _scored_row(scored: ScoredUtterance) -> Row:
-    feeling = asdict(scored.sentiment) if scored.sentiment else {}
-    sentences = [{"start": s.start, "end": s.end, **asdict(s.sentiment)} for s in scored.sentences]
+    feeling = plain(scored.sentiment) if scored.sentiment else {}
+    sentences = [{"start": s.start, "end": s.end, **plain(s.sentiment)} for s in scored.sentences]
     return _said_row(scored.utterance) | {"role": scored.role, **feeling, "sentences": sentences}
 
 
@@ -437,9 +450,9 @@ def _case_row(case: Case) -> Row:
         "status": case.status,
         "reason": case.reason,
         "utterances": list(case.utterances),
-        "cues": [asdict(c) for c in case.cues],
-        "stated": [asdict(s) for s in case.stated],
-        "tenure": asdict(case.tenure) if case.tenure else None,
+        "cues": [plain(c) for c in case.cues],
+        "stated": [plain(s) for s in case.stated],
+        "tenure": plain(case.tenure) if case.tenure else None,
         "failure": case.failure,
         "severity": case.severity,
     }
@@ -449,5 +462,5 @@ def _case_row(case: Case) -> Row:
     row |= {f"repurchase_{name}": p for name, p in found.repurchase.items()}
     row |= {f"wom_{name}": p for name, p in found.wom.items()}
     row |= {n: getattr(found, n) for n in ("advocate", "churn", "index", "low", "high", "index_conduct", "band")}
-    evidence = [asdict(e) for e in found.evidence]
+    evidence = [plain(e) for e in found.evidence]
     return row | {"coverage": found.coverage, "missing": list(found.missing), "evidence": evidence}

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from model.types import InputError, Report, Thread
 from service import models
 from service.files import error_line
+from service.garbage import look_seldom
 
 if TYPE_CHECKING:
     from model.scorer import Scorer
@@ -346,7 +347,9 @@ def _run(args: argparse.Namespace, load: Load) -> int:
 def _load(bundle: Path | None = None, *, threads: int = 1) -> "Scorer":
     from model.scorer import Scorer
 
-    return Scorer.load(bundle, threads=threads)
+    scorer = Scorer.load(bundle, threads=threads)
+    look_seldom()
+    return scorer
 
 
 def _bundle_folder(choice: Path) -> Path | None:

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
@@ -17,7 +17,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from model.reading.table import holds_json
-from model.types import InputError, Reading, Sentiment, TextLoyalty
+from model.types import InputError, Reading, Sentiment, TextLoyalty, plain
 from service.files import replacing
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ def _sentiment(scorer: "Scorer", items: list[Item]) -> list[Row | None]:
 
 
 def _sentiment_row(sentiment: Sentiment | None) -> Row | None:
-    return asdict(sentiment) if sentiment is not None else None
+    return plain(sentiment) if sentiment is not None else None
 
 
 def _conduct(scorer: "Scorer", items: list[Item]) -> list[Row | None]:
@@ -226,9 +226,9 @@ def _conduct(scorer: "Scorer", items: list[Item]) -> list[Row | None]:
 
 def _conduct_row(reading: Reading) -> Row:
     row: Row = {
-        "cues": [asdict(c) for c in reading.cues],
-        "stated": [asdict(s) for s in reading.statements],
-        "tenure": asdict(reading.tenure) if reading.tenure else None,
+        "cues": [plain(c) for c in reading.cues],
+        "stated": [plain(s) for s in reading.statements],
+        "tenure": plain(reading.tenure) if reading.tenure else None,
     }
     for name, by_value in (("role", reading.role), ("failure", reading.failure), ("severity", reading.severity)):
         value = max(by_value, key=by_value.__getitem__)

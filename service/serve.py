@@ -1,6 +1,5 @@
 """Starts the production server from any working directory."""
 
-import gc
 import os
 import socket
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from model.bundle import RELEASED, verified
 from model.types import InputError
+from service.garbage import look_seldom
 from service.registry import Registry, bundle_folder, default_home, is_version
 from service.settings import CHAMPION, Settings
 from service.store import Store, absolute_url, open_store
@@ -39,7 +39,7 @@ def _become(line: list[str], env: Mapping[str, str]) -> None:
     """Runs BentoML's command line in this process: another interpreter would read all modules once more."""
     os.environ.update(env)
     # Modules are loaded by the hundred and stay; looking for garbage among them takes a tenth of the start.
-    gc.set_threshold(100_000)
+    look_seldom()
     sys.argv = ["bentoml", *line[3:]]
     from bentoml_cli.cli import cli
 

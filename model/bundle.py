@@ -22,10 +22,10 @@ from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
 from model.conduct import ConductHead
-from model.encoder import Encoder, LaterEncoder, OnnxEncoder
+from model.encoder import Encoder, LaterEncoder, OnnxEncoder, trim
 from model.loyalty import CONDUCT_FEATURES, FULL_FEATURES, Fit, LoyaltyHead
-from model.native_encoder import NativeEncoder, UnsuitedError
-from model.sentiment import SentimentHead
+from model.native_encoder import BfloatEncoder, NativeEncoder, UnsuitedError, bfloat_kernel
+from model.sentiment import CLOSE, CLOSE_IN_BFLOAT, SentimentHead
 from model.types import BundleInfo, InputError
 
 RELEASED = Path(__file__).parent / "released"
@@ -38,8 +38,9 @@ EIGHT_BITS = ("cpu", "onnx")
 class Bundle:
     """An opened bundle, ready to score.
 
-    max_tokens: tokens of a window, special ones not counted. exact: the encoder in floats, for a second look at close
-    calls; None where the encoder is exact itself, and for bundles before 0.3.
+    max_tokens: tokens of a window, special ones not counted. exact: the encoder in floats or bfloat16, for a second
+    look at close calls; None where the encoder is exact itself, and for bundles before 0.3. close: the gap of
+    model.sentiment.is_close.
     """
 
     info: BundleInfo
@@ -51,6 +52,7 @@ class Bundle:
     loyalty: LoyaltyHead
     target: SentimentHead | None = None
     exact: Encoder | None = None
+    close: float = CLOSE
 
     @property
     def has_targets(self) -> bool:
@@ -94,6 +96,7 @@ def load_bundle(folder: Path | None = None, *, threads: int = 1, engine: str = "
     folder = folder or RELEASED
     meta = verified(folder)
     special = (meta["special"]["cls"], meta["special"]["sep"], meta["special"]["pad"])
+    looks_again = engine in EIGHT_BITS and EXACT[0] in meta["files"]
     arrays = load_file(folder / "heads.safetensors")
     return Bundle(
         info=BundleInfo(meta["version"], bundle_digest(meta["files"])),
@@ -104,7 +107,8 @@ def load_bundle(folder: Path | None = None, *, threads: int = 1, engine: str = "
         conduct=conduct_head(arrays),
         loyalty=loyalty_head(arrays),
         target=sentiment_head(arrays, "target") if "target.weight" in arrays else None,
-        exact=exact_encoder(folder, special, threads) if engine in EIGHT_BITS and EXACT[0] in meta["files"] else None,
+        exact=exact_encoder(folder, special, threads, native=engine == "cpu") if looks_again else None,
+        close=close_gap(native=engine == "cpu"),
     )
 
 
@@ -157,10 +161,28 @@ def eight_bit_encoder(folder: Path, special: tuple[int, int, int], threads: int 
     return OnnxEncoder(graph, special, threads=threads)
 
 
-def exact_encoder(folder: Path, special: tuple[int, int, int], threads: int = 1) -> LaterEncoder:
-    """The float encoder of a bundle folder, opened when it is first needed: it takes 0.3 seconds and 120 MB."""
+def exact_encoder(
+    folder: Path, special: tuple[int, int, int], threads: int = 1, *, native: bool = True
+) -> LaterEncoder:
+    """The encoder of a bundle folder for a second look: with AMX by kernels of our own in bfloat16, else by ONNX
+    Runtime in floats. It is opened when it is first needed, which takes 0.3 seconds and 120 MB.
+    """
+    return LaterEncoder(lambda: _exact(folder, special, threads, native))
+
+
+def close_gap(*, native: bool = True) -> float:
+    """The gap below which a call is close (model.sentiment.is_close), for the encoder that exact_encoder opens."""
+    return CLOSE_IN_BFLOAT if native and bfloat_kernel() else CLOSE
+
+
+def _exact(folder: Path, special: tuple[int, int, int], threads: int, native: bool) -> Encoder:
+    if native:
+        with suppress(UnsuitedError):
+            encoder = BfloatEncoder(folder, special, threads=threads)
+            trim()
+            return encoder
     graph, weights = (folder / name for name in EXACT)
-    return LaterEncoder(lambda: OnnxEncoder(graph, special, threads=threads, weights=weights))
+    return OnnxEncoder(graph, special, threads=threads, weights=weights)
 
 
 def sentiment_head(arrays: dict[str, NDArray[Any]], name: str = "sentiment") -> SentimentHead:

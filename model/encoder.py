@@ -59,7 +59,7 @@ class OnnxEncoder:
             str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=["SkipLayerNormFusion"]
         )
         if weights:
-            _trim()
+            trim()
         self._special = special
 
     def encode(self, windows: Sequence[NDArray[np.int64]]) -> list[States]:
@@ -83,8 +83,8 @@ def _given(weights: Path) -> dict[str, Any]:
         return {name: OrtValue.ortvalue_from_numpy(file.get_tensor(name)) for name in names}
 
 
-def _trim() -> None:
-    """Hands back to the system what the runtime freed as it opened a graph: glibc keeps it, more than is in use."""
+def trim() -> None:
+    """Hands back to the system what was freed as an encoder was opened: glibc keeps it, more than is in use."""
     # Elsewhere there is no such function, and no library without a name.
     if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "malloc_trim"):
         library.malloc_trim(0)

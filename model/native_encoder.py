@@ -1,11 +1,12 @@
-"""The 8-bit encoder by kernels of our own (model/native), which are built where pip finds gcc on an x86 processor.
+"""The encoder by kernels of our own (model/native), which are built where pip finds gcc on an x86 processor.
 
-They read the same graph file as ONNX Runtime and do the same arithmetic, a third faster and with AMX twice as fast: see
-docs/speed.md.
+In 8 bits they read the same graph file as ONNX Runtime and do the same arithmetic, a third faster and with AMX twice as
+fast; in bfloat16 they read the float weights for a second look at close calls: see docs/speed.md.
 """
 
 import ctypes
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.util import find_spec
@@ -15,8 +16,9 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import load_file
 
-from model.encoder import States
+from model.encoder import ENCODER, States
 from model.onnx_file import Graph, Node, read_graph
 
 # Tokens that go through a layer together: more leave the cache, fewer read the weights too often.
@@ -25,6 +27,7 @@ HEAD: Final = 32
 LINE: Final = 64
 # By the number that model/native/encoder.c gives it: name of a kernel, outputs of a strip of its weights.
 KERNELS: Final = {1: ("AVX2", 16), 2: ("AVX-512 VNNI", 64), 3: ("AMX", 32)}
+BFLOATS: Final = {4: ("AMX bfloat16", 32)}
 PARTS: Final = ("products", "attention", "norms", "words")
 # Operators of one layer as training.graph writes them, between two layer norms of the sums.
 LAYER: Final = (
@@ -37,8 +40,12 @@ FIRST: Final = ("Gather", "Shape", "Slice", "Cast", "Add", "ReduceMin", "Cast", 
 Array = NDArray[Any]
 
 
+# What a bundle's config.json has to say of the network.
+KNOWN: Final = {"model_type": "bert", "hidden_act": "gelu", "position_embedding_type": "absolute"}
+
+
 class UnsuitedError(ValueError):
-    """The kernels can't run this graph, or not here; the message says why."""
+    """The kernels can't run this network, or not here; the message says why."""
 
 
 class _Norm(ctypes.Structure):
@@ -90,6 +97,15 @@ def kernel() -> str:
     return KERNELS[_library().amends_best()][0]
 
 
+def bfloat_kernel() -> str | None:
+    """Name of the kernel for bfloat16 that this machine runs; None where it runs none."""
+    try:
+        best: int = _library().amends_bfloat()
+    except UnsuitedError:
+        return None
+    return BFLOATS[best][0] if best else None
+
+
 class NativeEncoder:
     """The kernels on the 8-bit graph of a bundle. Safe to use from several threads.
 
@@ -103,8 +119,8 @@ class NativeEncoder:
     ) -> None:
         self._library = _library()
         self._special = special
-        self._kernel = kernel or self._library.amends_best()
-        self._numbers = _Numbers(_checked(path), KERNELS[self._kernel][1])
+        self._kernel = kernel or self._best()
+        self._numbers = self._read(path)
         self._rooms = local()
         self._pool = ThreadPoolExecutor(threads, "encoder") if threads > 1 else None
         self._ticks = (ctypes.c_uint64 * len(PARTS))()
@@ -124,6 +140,13 @@ class NativeEncoder:
         total = sum(self._ticks) or 1
         return {name: count / total for name, count in zip(PARTS, self._ticks, strict=True)}
 
+    def _best(self) -> int:
+        best: int = self._library.amends_best()
+        return best
+
+    def _read(self, path: Path) -> "_Numbers":
+        return _EightBits(_checked(path), KERNELS[self._kernel][1])
+
     def _group(self, windows: Sequence[NDArray[np.int64]]) -> list[States]:
         cls, sep, _ = self._special
         ids = np.concatenate([part for w in windows for part in ((cls,), w, (sep,))]).astype(np.int32)
@@ -131,7 +154,7 @@ class NativeEncoder:
         self._numbers.check(ids, int(lengths.max()))
         states = np.empty((len(ids), self._numbers.model.width), np.float32)
         model = ctypes.byref(self._numbers.model)
-        room = self._room(self._library.amends_room(model, len(ids), int(lengths.max())))
+        room = self._room(self._library.amends_room(model, self._kernel, len(ids), int(lengths.max())))
         given = (ctypes.c_void_p(a.ctypes.data) for a in (ids, lengths))
         results = (ctypes.c_void_p(a.ctypes.data) for a in (states, room))
         self._library.amends_encode(model, self._kernel, *given, len(lengths), *results, self._ticks)
@@ -144,6 +167,28 @@ class NativeEncoder:
         if room is None or len(room) < size:
             room = self._rooms.room = aligned((size,), np.uint8)
         return room
+
+
+class BfloatEncoder(NativeEncoder):
+    """The kernels on the float weights of a bundle folder, each rounded to bfloat16 (8 bits of fraction) for products.
+
+    As NativeEncoder; kernel: a key of BFLOATS. Raises UnsuitedError where the processor multiplies no bfloat16.
+    """
+
+    def _best(self) -> int:
+        best: int = self._library.amends_bfloat()
+        if not best:
+            raise UnsuitedError("they need a processor with AMX for bfloat16")
+        return best
+
+    def _read(self, path: Path) -> "_Numbers":
+        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+        for name, known in KNOWN.items():
+            if config.get(name, known) != known:
+                raise UnsuitedError(f"{name} is {config[name]!r} and not {known!r}")
+        tensors = load_file(path / "weights.safetensors")
+        encoder = {name.removeprefix(ENCODER): tensor for name, tensor in tensors.items() if name.startswith(ENCODER)}
+        return _Bfloats(encoder, config, BFLOATS[self._kernel][1])
 
 
 def aligned(shape: tuple[int, ...], kind: Any) -> Array:
@@ -179,23 +224,32 @@ def _checked(path: Path) -> Graph:
 
 
 class _Numbers:
-    """The numbers of a graph as the kernels take them, and the arrays that they lie in."""
+    """The numbers of a network as the kernels take them, and the arrays that they lie in."""
 
-    def __init__(self, graph: Graph, strip: int) -> None:
-        self._constants, self._strip = graph.constants, strip
+    strip: int
+    """Outputs of a strip of the weights."""
+
+    def __init__(self) -> None:
         self._kept: list[Array] = []
-        body = graph.nodes[len(FIRST) : -1]
-        parts = [body[i : i + len(LAYER)] for i in range(0, len(body) - 1, len(LAYER))]
-        words, places = (self._constants[graph.nodes[i].inputs[0]] for i in (0, 2))
-        branch = parts[0][4].attributes["then_branch"].nodes[0]
-        width, heads = words.shape[1], branch.attributes["num_heads"]
-        inner = self._constants[parts[0][11].inputs[1]].shape[1]
-        if width != heads * HEAD or width % strip or inner % strip:
+
+    def _model(
+        self,
+        words: Array,
+        places: Array,
+        last: _Norm,
+        layers: Sequence[_Layer],
+        *,
+        inner: int,
+        heads: int,
+        epsilon: float,
+    ) -> None:
+        width = words.shape[1]
+        if width != heads * HEAD or width % self.strip or inner % self.strip:
             raise UnsuitedError(f"width {width} with {heads} heads, {inner} within: the kernels know heads of {HEAD}")
-        self._layers = (_Layer * len(parts))(*map(self._layer, parts))
+        self._layers = (_Layer * len(layers))(*layers)
         self.model = _Model(
-            self._at(words, np.float16), self._at(places), self._norm(body[-1]), ctypes.addressof(self._layers),
-            len(parts), width, inner, heads, body[0].attributes["epsilon"],
+            self._at(words, np.float16), self._at(places), last, ctypes.addressof(self._layers),
+            len(layers), width, inner, heads, epsilon,
         )  # fmt: skip
         self._words, self._places = len(words), len(places)
 
@@ -203,6 +257,38 @@ class _Numbers:
         """Raises IndexError for what would read beyond the tables."""
         if longest > self._places or ids.min() < 0 or ids.max() >= self._words:
             raise IndexError(f"ids {ids.min()} to {ids.max()} of {self._words}, {longest} of {self._places} tokens")
+
+    def _strips(self, weight: Array, kind: Any) -> int:
+        """Where the weights of a product (inputs, outputs) lie: in strips, with four bytes of inputs side by side."""
+        inputs, outputs = weight.shape
+        four = 4 // np.dtype(kind).itemsize
+        strips = weight.reshape(inputs // four, four, outputs // self.strip, self.strip)
+        return self._at(strips.transpose(2, 0, 3, 1), kind)
+
+    def _at(self, array: Array, kind: Any = np.float32) -> int:
+        """Where a copy of an array lies, which is kept for as long as this is: the file may be written over."""
+        self._kept.append(aligned(array.shape, kind))
+        self._kept[-1][...] = array
+        return self._kept[-1].ctypes.data
+
+
+class _EightBits(_Numbers):
+    """Those of a graph as training.graph writes it."""
+
+    def __init__(self, graph: Graph, strip: int) -> None:
+        super().__init__()
+        self._constants, self.strip = graph.constants, strip
+        body = graph.nodes[len(FIRST) : -1]
+        parts = [body[i : i + len(LAYER)] for i in range(0, len(body) - 1, len(LAYER))]
+        words, places = (self._constants[graph.nodes[i].inputs[0]] for i in (0, 2))
+        branch = parts[0][4].attributes["then_branch"].nodes[0]
+        self._model(
+            words, places, self._norm(body[-1]), [self._layer(part) for part in parts],
+            inner=self._constants[parts[0][11].inputs[1]].shape[1],
+            heads=branch.attributes["num_heads"], epsilon=body[0].attributes["epsilon"],
+        )  # fmt: skip
+        # The kernels have copies of all of them.
+        del self._constants
 
     def _layer(self, nodes: Sequence[Node]) -> _Layer:
         attention, output, inner, outer = (nodes[i] for i in (2, 6, 11, 15))
@@ -220,13 +306,11 @@ class _Numbers:
 
     def _product(self, node: Node, share: Array | None = None) -> _Product:
         weight, step, scale, zero, bias = (self._constants[node.inputs[i]] for i in (1, 2, 3, 4, 6))
-        inputs, outputs = weight.shape
-        strips = weight.reshape(inputs // 4, 4, outputs // self._strip, self._strip).transpose(2, 0, 3, 1)
         start = -int(zero[0]) * weight.sum(axis=0, dtype=np.int32)
         factor = np.float32(1) if share is None else share
         return _Product(
-            self._at(strips, np.int8), self._at(start, np.int32), self._at(scale * step * factor),
-            self._at(bias * factor), inputs, outputs,
+            self._strips(weight, np.int8), self._at(start, np.int32), self._at(scale * step * factor),
+            self._at(bias * factor), *weight.shape,
         )  # fmt: skip
 
     def _rounded(self, norm: Node, product: Node) -> _Norm:
@@ -243,8 +327,53 @@ class _Numbers:
     def _norm(self, node: Node) -> _Norm:
         return _Norm(*(self._at(self._constants[name]) for name in node.inputs[1:]))
 
-    def _at(self, array: Array, kind: Any = np.float32) -> int:
-        """Where a copy of an array lies, which is kept for as long as this is: the file may be written over."""
-        self._kept.append(aligned(array.shape, kind))
-        self._kept[-1][...] = array
-        return self._kept[-1].ctypes.data
+
+class _Bfloats(_Numbers):
+    """Those of the float weights of a BERT, by name, in bfloat16 where they go into products."""
+
+    def __init__(self, tensors: Mapping[str, Array], config: Mapping[str, Any], strip: int) -> None:
+        super().__init__()
+        self._tensors, self.strip = tensors, strip
+        self._inner = tensors["encoder.layer.0.intermediate.dense.weight"].shape[0]
+        self._ones = self._at(np.ones(self._inner))
+        places, kinds = (tensors[f"embeddings.{name}_embeddings.weight"] for name in ("position", "token_type"))
+        norms = ["embeddings.LayerNorm"]
+        for layer in range(config["num_hidden_layers"]):
+            norms += [f"encoder.layer.{layer}.{part}.LayerNorm" for part in ("attention.output", "output")]
+        self._norms = [_Norm(self._at(tensors[f"{n}.weight"]), self._at(tensors[f"{n}.bias"])) for n in norms]
+        self._model(
+            tensors["embeddings.word_embeddings.weight"], places.astype(np.float32) + kinds[0], self._norms[-1],
+            [self._layer(layer) for layer in range(config["num_hidden_layers"])],
+            inner=self._inner, heads=config["num_attention_heads"], epsilon=config["layer_norm_eps"],
+        )  # fmt: skip
+        # The kernels have copies of all of them.
+        del self._tensors
+
+    def _layer(self, number: int) -> _Layer:
+        before, after = self._norms[2 * number : 2 * number + 2]
+        dense = (f"encoder.layer.{number}.{name}.dense" for name in ("attention.output", "intermediate", "output"))
+        asked = [f"encoder.layer.{number}.attention.self.{name}" for name in ("query", "key", "value")]
+        # Nothing is divided into steps: numbers go into products as they are.
+        return _Layer(
+            (_Norm * 2)(before, after), (_Norm * 2)(before, after),
+            self._product(asked, HEAD**-0.5), *(self._product([name]) for name in dense),
+            self._ones, 1, 0, 0,
+        )  # fmt: skip
+
+    def _product(self, names: Sequence[str], first: float = 1) -> _Product:
+        """Products with the same inputs as one. first: by which the outputs of the first of them are multiplied."""
+        weights = [self._tensors[f"{name}.weight"].T.astype(np.float32) for name in names]
+        weight = np.concatenate(weights, axis=1)
+        factor = np.ones(weight.shape[1], np.float32)
+        factor[: weights[0].shape[1]] = first
+        bias = np.concatenate([self._tensors[f"{name}.bias"] for name in names]).astype(np.float32)
+        return _Product(
+            self._strips(bfloat(weight), np.uint16), self._at(np.zeros(len(bias)), np.int32), self._at(factor),
+            self._at(bias * factor), *weight.shape,
+        )  # fmt: skip
+
+
+def bfloat(x: Array) -> Array:
+    """Floats rounded to the nearest bfloat16, of two the even one: their upper half, as whole numbers of 16 bits."""
+    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)

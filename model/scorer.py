@@ -197,7 +197,7 @@ class Scorer:
 
         found = read(range(len(windows)), self._bundle.encoder)
         if self._bundle.exact is not None:
-            close = [i for i, sentiment in enumerate(found) if is_close(sentiment, len(targets[i]))]
+            close = [i for i, sentiment in enumerate(found) if is_close(sentiment, len(targets[i]), self._bundle.close)]
             for i, again in zip(close, read(close, self._bundle.exact), strict=True):
                 found[i] = again
         return found
@@ -328,7 +328,9 @@ class Scorer:
         if self._bundle.exact is None:
             return
         pairs = enumerate(zip(read.texts, read.whole, strict=True))
-        close = [i for i, (text, whole) in pairs if len(text.ids) and is_close(whole, len(text.ids))]
+        close = [
+            i for i, (text, whole) in pairs if len(text.ids) and is_close(whole, len(text.ids), self._bundle.close)
+        ]
         again = encode_texts([read.texts[i] for i in close], self._bundle.exact)
         read.means[close] = means_of(again, read.means.shape[1])
         for i, states, sentiment in zip(close, again, self._bundle.sentiment.whole(again), strict=True):

@@ -185,11 +185,12 @@ def _gpu() -> Iterator[Check]:
 def _runtime(here: Host) -> Check:
     import onnxruntime
 
-    from model.native_encoder import UnsuitedError, kernel
+    from model.native_encoder import UnsuitedError, bfloat_kernel, kernel
 
     runtime = f"ONNX Runtime {onnxruntime.__version__}"
     try:
-        return Check("engine", "ok", f"kernels of our own for {kernel()}; {runtime} for the second look at close calls")
+        again = bfloat_kernel() or f"{runtime} in floats"
+        return Check("engine", "ok", f"kernels of our own for {kernel()}; {again} for the second look at close calls")
     except UnsuitedError as error:
         why = (
             f"its kernels use {here.eight_bit}"

@@ -299,7 +299,7 @@ def agreement(scorer: Scorer, other: Encoder, texts: Sequence[str]) -> dict[str,
         rows = (lengths >= low) & (lengths < high)
         if rows.any():
             by_length[f"{low}-{high - 1}" if high < 10**9 else f"{low}+"] = _gap(same[rows], gap[rows])
-    close = [is_close(sentiment, length) for sentiment, length in zip(small, lengths.tolist(), strict=True)]
+    close = [is_close(s, length, bundle.close) for s, length in zip(small, lengths.tolist(), strict=True)]
     again = float(np.mean(close)) if bundle.exact is not None else 0.0
     alone = _gap(*_differences(small, floats))
     return {**_gap(same, gap), "by_tokens": by_length, "eight_bits": alone, "again": round(again, 4)}

@@ -18,6 +18,7 @@ from tokenizers import Tokenizer
 from model.bundle import (
     Bundle,
     bundle_digest,
+    close_gap,
     conduct_head,
     eight_bit_encoder,
     exact_encoder,
@@ -79,6 +80,7 @@ def fit_and_seal(out: Path, arrays: dict[str, NDArray[Any]], source: Source) -> 
         neutral,
         sentiment_head(arrays, "target"),
         exact_encoder(out, ids, source.threads),
+        close_gap(),
     )
     log("fitting temperatures and thresholds")
     arrays["sentiment.temperature"][:] = fit_temperature(bundle, str(data / "sentiment/dev.parquet"))

@@ -1,12 +1,12 @@
-/* The 8-bit encoder of a bundle, written out for x86 processors: what model/native_encoder.py calls.
+/* The encoder of a bundle in 8 bits or bfloat16, written out for x86 processors: what model/native_encoder.py calls.
  *
  * A runtime runs a graph operator by operator, and each one writes its result to memory for the next one to read. Here
- * what follows a product (scale, bias, sum, GELU, rounding to 8 bits) is done while its results are at hand, texts
+ * what follows a product (scale, bias, sum, GELU, rounding) is done while its results are at hand, texts
  * lie one after the other without padding, and attention reads one head of one text at a time out of the cache. The
- * arithmetic is that of the graph: products in integers, everything else in floats; GELU and exponential are within
- * 4e-5 and 2e-7 of theirs.
+ * arithmetic is that of the graph: products in integers (or in bfloat16 with sums in floats), everything else in floats;
+ * GELU and exponential are within 4e-5 and 2e-7 of theirs.
  *
- * kernel.h is compiled once for each set of instructions; amends_best says which of them this machine can run.
+ * kernel.h is compiled once for each set of instructions; amends_best and amends_bfloat say which of them this machine can run.
  */
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
@@ -33,8 +33,8 @@
 /* Structures and enumerations have their like in model/native_encoder.py. */
 
 typedef struct {
-    const int8_t *weight; /* strips of COLUMNS outputs; in a strip four inputs of each output lie side by side */
-    const int32_t *start; /* for each output: -zero times the sum of its weights */
+    const int8_t *weight; /* strips of COLUMNS outputs; in a strip four bytes of each output's inputs lie side by side */
+    const int32_t *start; /* what sums begin with: for each output -zero times the sum of its weights */
     const float *scale, *bias;
     int32_t inputs, outputs;
 } Product;
@@ -44,7 +44,7 @@ typedef struct {
 } Norm;
 
 typedef struct {
-    Norm rounded[2]; /* of the sum before attention and before the feed-forward part: divided by the step of 8 bits */
+    Norm rounded[2]; /* of the sum before attention and before the feed-forward part: divided by the step of 8 bits (1 in bfloat16) */
     Norm kept[2];    /* the same in floats, for the sums that follow */
     Product attention, output, inner, outer;
     const float *factor; /* of each input of `outer`, by which it becomes a number of steps */
@@ -60,7 +60,7 @@ typedef struct {
     float epsilon;
 } Model;
 
-enum { NONE, AVX2, AVX512, AMX };                   /* kernels, the better the later */
+enum { NONE, AVX2, AVX512, AMX, AMX_BFLOAT };       /* kernels, of those of 8 bits the better the later */
 enum { PLAIN, ADDED, GELU };                       /* what follows a product */
 enum { PRODUCTS, ATTENTION, NORMS, WORDS, PARTS }; /* where the time goes */
 enum { HEAD = 32, MOST_QUERIES = 8, LARGEST_LANES = 16 };
@@ -82,17 +82,27 @@ static size_t whole_blocks(size_t rows) { return (rows + 31) / 32 * 32; }
 #define LANES 16
 #define VECTORS 4
 #define MATRICES 0
+#define BFLOAT 0
 #include "kernel.h"
 #undef SUFFIX
+#undef BFLOAT
 #undef VECTORS
 #undef MATRICES
 #if KNOWS_AMX
 #pragma GCC target("amx-tile,amx-int8")
-#define SUFFIX _amx
 #define VECTORS 2
 #define MATRICES 1
+#define SUFFIX _amx
+#define BFLOAT 0
 #include "kernel.h"
 #undef SUFFIX
+#undef BFLOAT
+#pragma GCC target("amx-bf16,avx512bf16")
+#define SUFFIX _amxbf16
+#define BFLOAT 1
+#include "kernel.h"
+#undef SUFFIX
+#undef BFLOAT
 #undef VECTORS
 #undef MATRICES
 #endif
@@ -105,11 +115,13 @@ static size_t whole_blocks(size_t rows) { return (rows + 31) / 32 * 32; }
 #define LANES 8
 #define VECTORS 2
 #define MATRICES 0
+#define BFLOAT 0
 #include "kernel.h"
 #undef SUFFIX
 #undef LANES
 #undef VECTORS
 #undef MATRICES
+#undef BFLOAT
 #pragma GCC pop_options
 
 #if KNOWS_AMX
@@ -138,7 +150,7 @@ static int allowed_amx(void) { return 0; }
 #endif
 #endif
 
-/* The best kernel that this machine runs. */
+/* The best kernel of 8 bits that this machine runs. */
 int amends_best(void) {
 #if HERE
     __builtin_cpu_init();
@@ -151,11 +163,22 @@ int amends_best(void) {
 #endif
 }
 
+/* The kernel of bfloat16, if this machine runs it. */
+int amends_bfloat(void) {
+#if KNOWS_AMX
+    const int bfloat = __builtin_cpu_supports("amx-bf16") && __builtin_cpu_supports("avx512bf16");
+    return amends_best() == AMX && bfloat ? AMX_BFLOAT : NONE;
+#else
+    return 0;
+#endif
+}
+
 #if HERE
 /* Bytes that amends_encode works in, for texts of so many tokens together and the longest of them. */
-size_t amends_room(const Model *m, int32_t tokens, int32_t longest) {
+size_t amends_room(const Model *m, int32_t kernel, int32_t tokens, int32_t longest) {
+    const size_t size = kernel == AMX_BFLOAT ? 2 : 1;
     const size_t padded = (longest + LARGEST_LANES - 1) / LARGEST_LANES * LARGEST_LANES;
-    return (size_t)tokens * 5 * 4 * m->width + whole_blocks(tokens) * (m->width + m->inner) +
+    return (size_t)tokens * 5 * 4 * m->width + whole_blocks(tokens) * (m->width + m->inner) * size +
            4 * padded * (HEAD + MOST_QUERIES) + 64;
 }
 
@@ -166,9 +189,9 @@ void amends_encode(const Model *m, int32_t kernel, const int32_t *ids, const int
     uint64_t unread[PARTS] = {0};
     if (!ticks) ticks = unread;
 #if KNOWS_AMX
-    if (kernel == AMX) {
+    if (kernel == AMX || kernel == AMX_BFLOAT) {
         set_tiles();
-        encode_amx(m, ids, lengths, texts, states, room, ticks);
+        (kernel == AMX ? encode_amx : encode_amxbf16)(m, ids, lengths, texts, states, room, ticks);
         free_tiles();
         return;
     }

@@ -1,4 +1,5 @@
-/* The encoder for vectors of LANES floats. Included by encoder.c, once for each set of instructions. */
+/* The encoder for vectors of LANES floats, by matrices with products in 8 bits or bfloat16 (BFLOAT), by vectors in 8 bits.
+ * Included by encoder.c, once for each set of instructions. */
 
 #if MATRICES
 #define ROWS 32 /* of a block of the sums, which fills half of the tiles */
@@ -13,13 +14,21 @@
 #define splat NAME(splat)
 #define larger NAME(larger)
 #define whole NAME(whole)
-#define to_bytes NAME(to_bytes)
+#define number NAME(number)
+#define to_numbers NAME(to_numbers)
+#define as_floats NAME(as_floats)
 #define power_of_two NAME(power_of_two)
 #define wide NAME(wide)
 #define multiply_add NAME(multiply_add)
 
 typedef float vf __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int32_t vi __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+/* What goes into products. */
+#if BFLOAT
+typedef uint16_t number;
+#else
+typedef uint8_t number;
+#endif
 
 INLINE vf load(const float *p) { return *(const vf *)p; }
 INLINE void NAME(store)(float *p, vf x) { *(vf *)p = x; }
@@ -33,10 +42,14 @@ INLINE vf power_of_two(vf n) { return (vf)_mm512_scalef_ps(_mm512_set1_ps(1), (_
 INLINE vf wide(const uint16_t *p) { return (vf)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
 INLINE float NAME(sum)(vf x) { return _mm512_reduce_add_ps((__m512)x); }
 INLINE float NAME(most)(vf x) { return _mm512_reduce_max_ps((__m512)x); }
-INLINE void to_bytes(uint8_t *to, vf x) {
+#if BFLOAT
+INLINE void to_numbers(number *to, vf x) { _mm256_storeu_si256((__m256i *)to, (__m256i)_mm512_cvtneps_pbh((__m512)x)); }
+#else
+INLINE void to_numbers(number *to, vf x) {
     const __m512i n = _mm512_max_epi32(_mm512_cvtps_epi32((__m512)x), _mm512_setzero_si512());
     _mm_storeu_si128((__m128i *)to, _mm512_cvtusepi32_epi8(n));
 }
+#endif
 INLINE void multiply_add(vi *sums, vi bytes, vi weights) {
     /* The intrinsic makes GCC 12 copy the sums to and fro. */
     __asm__("vpdpbusd %2, %1, %0" : "+v"(*sums) : "v"(bytes), "v"(weights));
@@ -59,7 +72,7 @@ INLINE float NAME(most)(vf x) {
     for (int i = 1; i < LANES; i++) s = x[i] > s ? x[i] : s;
     return s;
 }
-INLINE void to_bytes(uint8_t *to, vf x) {
+INLINE void to_numbers(number *to, vf x) {
     const __m256i n = _mm256_cvtps_epi32((__m256)x);
     const __m128i w = _mm_packs_epi32(_mm256_castsi256_si128(n), _mm256_extracti128_si256(n, 1));
     _mm_storel_epi64((__m128i *)to, _mm_packus_epi16(w, w));
@@ -70,6 +83,15 @@ INLINE void multiply_add(vi *sums, vi bytes, vi weights) {
     *sums += (vi)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
 }
 #endif
+
+/* Sums of products are whole numbers of 8 bits, and floats of bfloat16, which lie in the same place. */
+INLINE vf as_floats(vi sums) {
+#if BFLOAT
+    return (vf)sums;
+#else
+    return __builtin_convertvector(sums, vf);
+#endif
+}
 
 /* e to the power of x, for x <= 0 (polynomial of Cephes, expf). */
 INLINE vf NAME(exponential)(vf x) {
@@ -99,13 +121,13 @@ INLINE vf NAME(gelu)(vf x) {
     return x * (p * u + 0.5f);
 }
 
-/* What goes into a product and comes out of it. x: 8 bits (rows, inputs). to, added: floats (rows, outputs).
- * small: 8 bits (rows, outputs), GELU of the results times factor, and zero. */
+/* What goes into a product and comes out of it. x: (rows, inputs). to, added: floats (rows, outputs).
+ * small: (rows, outputs), GELU of the results times factor, and zero, for the next product. */
 typedef struct {
-    const uint8_t *x;
+    const number *x;
     float *to;
     const float *added;
-    uint8_t *small;
+    number *small;
     const float *factor;
     float zero;
 } NAME(Flow);
@@ -119,38 +141,45 @@ INLINE void NAME(finish)(const Product *p, const NAME(Flow) *f, int row, int col
     const vf factor = kind == GELU ? load(f->factor + column) : scale, zero = splat(f->zero);
     float *to = f->to;
     const float *added = f->added;
-    uint8_t *small = f->small;
+    number *small = f->small;
     for (int r = 0; r < rows; r++, at += outputs) {
-        vf y = __builtin_convertvector(sums[r * wide], vf) * scale + bias;
+        vf y = as_floats(sums[r * wide]) * scale + bias;
         if (kind == ADDED) y += load(added + at);
         if (kind == GELU)
-            to_bytes(small + at, NAME(gelu)(y) * factor + zero);
+            to_numbers(small + at, NAME(gelu)(y) * factor + zero);
         else
             NAME(store)(to + at, y);
     }
 }
 
 #if MATRICES
+#if BFLOAT
+#define MULTIPLY_ADD _tile_dpbf16ps
+#else
+#define MULTIPLY_ADD _tile_dpbusd
+#endif
 /* Sums of ROWS rows from x on by as many outputs, through eight tiles of 16 rows by 64 bytes: four of sums, two of rows,
  * two of weights. Between the steps, `rows` rows of the sums that were made before (`done`) go on to what follows: the
  * products of tiles and the arithmetic of vectors don't wait for one another. */
-INLINE void NAME(block)(const Product *p, const NAME(Flow) *f, const uint8_t *x, const int8_t *w, const int32_t *start,
-                        int32_t *sums, const int32_t *done, int row, int column, int rows, const int kind) {
-    const size_t inputs = p->inputs;
-    const int share = (ROWS * 64 + inputs - 1) / inputs;
+INLINE void NAME(block)(const Product *p, const NAME(Flow) *f, const number *rows_from, const int8_t *w,
+                        const int32_t *start, int32_t *sums, const int32_t *done, int row, int column, int rows,
+                        const int kind) {
+    const size_t bytes = p->inputs * sizeof(number);
+    const char *x = (const char *)rows_from;
+    const int share = (ROWS * 64 + bytes - 1) / bytes;
     _tile_loadd(0, start, 0);
     _tile_loadd(1, start + 16, 0);
     _tile_loadd(2, start, 0);
     _tile_loadd(3, start + 16, 0);
-    for (size_t k = 0; k < inputs; k += 64, w += 64 * COLUMNS) {
-        _tile_loadd(4, x + k, inputs);
+    for (size_t k = 0; k < bytes; k += 64, w += 64 * COLUMNS) {
+        _tile_loadd(4, x + k, bytes);
         _tile_loadd(6, w, 4 * COLUMNS);
-        _tile_dpbusd(0, 4, 6);
+        MULTIPLY_ADD(0, 4, 6);
         _tile_loadd(7, w + 64, 4 * COLUMNS);
-        _tile_dpbusd(1, 4, 7);
-        _tile_loadd(5, x + 16 * inputs + k, inputs);
-        _tile_dpbusd(2, 5, 6);
-        _tile_dpbusd(3, 5, 7);
+        MULTIPLY_ADD(1, 4, 7);
+        _tile_loadd(5, x + 16 * bytes + k, bytes);
+        MULTIPLY_ADD(2, 5, 6);
+        MULTIPLY_ADD(3, 5, 7);
         const int now = rows < share ? rows : share;
         for (int c = 0; c < 2; c++)
             NAME(finish)(p, f, row, column + 16 * c, now, (const vi *)done + c, VECTORS, kind);
@@ -169,7 +198,8 @@ INLINE void NAME(all)(const Product *p, const NAME(Flow) *f, int rows, const int
     int row = 0, column = 0, made = 0, turn = 0;
     for (int first = 0; first < p->outputs; first += COLUMNS)
         for (int next = 0; next < rows; next += ROWS, turn ^= 1) {
-            NAME(block)(p, f, f->x + (size_t)next * p->inputs, p->weight + (size_t)first * p->inputs, p->start + first,
+            NAME(block)(p, f, f->x + (size_t)next * p->inputs,
+                        p->weight + first * p->inputs * sizeof(number), p->start + first,
                         sums[turn], sums[turn ^ 1], row, column, made, kind);
             row = next, column = first, made = rows - next < ROWS ? rows - next : ROWS;
         }
@@ -229,9 +259,9 @@ static void NAME(product)(const Product *p, NAME(Flow) f, int rows, int kind) {
 }
 #endif
 
-/* Layer norm of each row (rows, width), in floats, and in 8 bits where `small` is given. */
+/* Layer norm of each row (rows, width), in floats, and for a product where `small` is given. */
 APART void NAME(norms)(const float *x, int rows, int width, float epsilon, const Norm *kept, float *to,
-                       const Norm *rounded, uint8_t *small) {
+                       const Norm *rounded, number *small) {
     for (; rows; rows--, x += width, to += width) {
         vf total = {0}, squares = {0};
         for (int i = 0; i < width; i += LANES) {
@@ -244,15 +274,15 @@ APART void NAME(norms)(const float *x, int rows, int width, float epsilon, const
         for (int i = 0; i < width; i += LANES) {
             const vf v = (load(x + i) - mean) * scale;
             NAME(store)(to + i, v * load(kept->weight + i) + load(kept->bias + i));
-            if (small) to_bytes(small + i, v * load(rounded->weight + i) + load(rounded->bias + i));
+            if (small) to_numbers(small + i, v * load(rounded->weight + i) + load(rounded->bias + i));
         }
         if (small) small += width;
     }
 }
 
 /* One head of one text of n tokens. x: queries of the head, with keys and values `width` and 2 * width floats behind,
- * in rows of 3 * width. to: 8 bits, rows of width. room: of (HEAD + QUERIES) * n floats, n rounded up to whole vectors. */
-APART void NAME(attend)(const float *x, int n, int width, uint8_t *to, float factor, float zero, float *room) {
+ * in rows of 3 * width. to: rows of width. room: of (HEAD + QUERIES) * n floats, n rounded up to whole vectors. */
+APART void NAME(attend)(const float *x, int n, int width, number *to, float factor, float zero, float *room) {
     const int padded = (n + LANES - 1) / LANES * LANES;
     const size_t stride = 3 * width;
     float *keys = room, *scores = room + HEAD * padded;
@@ -300,7 +330,7 @@ APART void NAME(attend)(const float *x, int n, int width, uint8_t *to, float fac
             }
         UNROLL for (int r = 0; r < QUERIES; r++)
             UNROLL for (int c = 0; c < HEAD / LANES; c++)
-                if (i + r < n) to_bytes(to + (size_t)(i + r) * width + c * LANES, seen[r][c] * share[r] + zero);
+                if (i + r < n) to_numbers(to + (size_t)(i + r) * width + c * LANES, seen[r][c] * share[r] + zero);
     }
 }
 
@@ -311,7 +341,7 @@ static void NAME(encode)(const Model *m, const int32_t *ids, const int32_t *leng
     size_t n = 0;
     for (int t = 0; t < texts; t++) n += lengths[t];
     float *x = (float *)room, *kept = x + n * width, *parts = kept + n * width;
-    uint8_t *small = (uint8_t *)(parts + 3 * n * width), *inner = small + whole_blocks(n) * width;
+    number *small = (number *)(parts + 3 * n * width), *inner = small + whole_blocks(n) * width;
     float *heads = (float *)(((uintptr_t)(inner + whole_blocks(n) * m->inner) + 63) & ~(uintptr_t)63);
     uint64_t then = __rdtsc(), now;
 #define SPENT(part) (now = __rdtsc(), ticks[part] += now - then, then = now)
@@ -346,6 +376,7 @@ static void NAME(encode)(const Model *m, const int32_t *ids, const int32_t *leng
 #undef SPENT
 }
 
+#undef MULTIPLY_ADD
 #undef ROWS
 #undef COLUMNS
 #undef QUERIES
@@ -355,7 +386,9 @@ static void NAME(encode)(const Model *m, const int32_t *ids, const int32_t *leng
 #undef splat
 #undef larger
 #undef whole
-#undef to_bytes
+#undef number
+#undef to_numbers
+#undef as_floats
 #undef power_of_two
 #undef wide
 #undef multiply_add

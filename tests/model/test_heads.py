@@ -167,6 +167,8 @@ def test_quotes_have_five_to_twenty_five_words_where_the_sentence_allows(words):
 def test_a_call_is_close_by_half_the_gap_where_more_tokens_are_averaged(gap, tokens, close):
     low = (0.9 - gap) / 2
     assert is_close(Sentiment("positive", low, 0.1, low + gap, gap), tokens) is close
+    # A wider gap takes in more.
+    assert is_close(Sentiment("positive", low, 0.1, low + gap, gap), tokens, 2.1 * gap)
 
 
 def cue(name, value, probability, start, end, state="present"):

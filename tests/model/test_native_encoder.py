@@ -1,5 +1,7 @@
 """The kernels beside ONNX Runtime on the same graphs."""
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,12 +10,17 @@ import numpy as np
 import onnx
 import pyarrow.parquet as pq
 import pytest
+import torch
+from safetensors.torch import save_file
+from transformers import BertConfig, BertModel
 
 from model import native_encoder
-from model.bundle import eight_bit_encoder, load_bundle
-from model.encoder import OnnxEncoder
-from model.native_encoder import KERNELS, NativeEncoder, UnsuitedError
+from model.bundle import RELEASED, close_gap, eight_bit_encoder, exact_encoder, load_bundle
+from model.encoder import LaterEncoder, OnnxEncoder
+from model.native_encoder import KERNELS, BfloatEncoder, NativeEncoder, UnsuitedError
 from model.scorer import Scorer
+from model.segment import tokenize
+from model.sentiment import CLOSE, CLOSE_IN_BFLOAT
 from tests.conftest import DATA
 from training import graph
 
@@ -30,6 +37,9 @@ def built() -> str | None:
 
 BEST = next((number for number, (name, _) in KERNELS.items() if name == built()), 0)
 needs_kernels = pytest.mark.skipif(not BEST, reason=str(built()))
+needs_bfloat = pytest.mark.skipif(
+    native_encoder.bfloat_kernel() is None, reason="no AMX for bfloat16, or no kernels that were built for it"
+)
 kernels = pytest.mark.parametrize("kernel", range(1, BEST + 1), ids=[KERNELS[k][0] for k in range(1, BEST + 1)])
 
 
@@ -183,13 +193,99 @@ def test_the_released_bundle_is_read_by_the_kernels_unless_told_otherwise():
         assert (a and a.label) == (b and b.label)
 
 
+@pytest.fixture(scope="module")
+def floats(tmp_path_factory) -> tuple[Path, BertModel]:
+    """A bundle's float weights and configuration, and the network that they belong to."""
+    torch.manual_seed(5)
+    sizes = {"hidden_size": WIDTH, "intermediate_size": INNER, "num_hidden_layers": LAYERS}
+    config = BertConfig(
+        vocab_size=WORDS, num_attention_heads=HEADS, max_position_embeddings=PLACES, initializer_range=0.15, **sizes
+    )
+    network = BertModel(config, add_pooling_layer=False).eval()
+    folder = tmp_path_factory.mktemp("floats")
+    config.save_pretrained(folder)
+    tensors = {f"encoder.{name}": tensor.half() for name, tensor in network.state_dict().items()}
+    save_file({**tensors, "sentiment.weight": torch.zeros(3, WIDTH)}, folder / "weights.safetensors")
+    network.load_state_dict({name: tensor.half().float() for name, tensor in network.state_dict().items()})
+    return folder, network
+
+
+def states_of(network: BertModel, text: np.ndarray) -> np.ndarray:
+    ids = torch.as_tensor([[SPECIAL[0], *text, SPECIAL[1]]])
+    with torch.no_grad():
+        return network(input_ids=ids).last_hidden_state[0, 1:-1].numpy()
+
+
+@needs_bfloat
+def test_in_bfloat_states_are_nearly_those_of_floats(floats):
+    folder, network = floats
+    texts = windows(1, 2, 3, 14, 15, 16, 17, 30, 31, 47, 58)
+    found = BfloatEncoder(folder, SPECIAL).encode(texts)
+    expected = [states_of(network, text) for text in texts]
+    off = np.concatenate([np.abs(a - b).ravel() for a, b in zip(expected, found, strict=True)])
+    # Each number has 8 bits of fraction, so that a product is off by a thousandth or two.
+    assert 0 < np.mean(off) < 0.005
+    assert off.max() < 0.05
+    assert np.abs(np.concatenate(expected)).mean() > 0.5
+
+
+@needs_bfloat
+def test_in_bfloat_a_text_has_the_same_states_in_any_company(floats):
+    texts = windows(*range(1, 50), *range(50, 1, -3))
+    alone = BfloatEncoder(floats[0], SPECIAL)
+    for text, states in zip(texts, BfloatEncoder(floats[0], SPECIAL, threads=3).encode(texts), strict=True):
+        assert np.array_equal(states, alone.encode([text])[0])
+
+
+@needs_bfloat
+@pytest.mark.parametrize(("name", "other"), [("hidden_act", "relu"), ("model_type", "roberta")])
+def test_in_bfloat_other_networks_are_left_to_the_runtime(floats, tmp_path, name, other):
+    shutil.copytree(floats[0], tmp_path, dirs_exist_ok=True)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, name: other}))
+    with pytest.raises(UnsuitedError, match=f"{name} is '{other}'"):
+        BfloatEncoder(tmp_path, SPECIAL)
+
+
+def test_floats_are_rounded_to_the_nearest_bfloat():
+    numbers = np.asarray([0, -0.0, 1, 1 + 2**-8, 1 + 3 * 2**-8, -1 - 2**-7, 3.14159274, 1e-30, -6e30], np.float32)
+    expected = torch.from_numpy(numbers).bfloat16().view(torch.uint16).numpy()
+    assert np.array_equal(native_encoder.bfloat(numbers), expected)
+    many = np.random.default_rng(3).normal(size=5000).astype(np.float32)
+    assert np.array_equal(native_encoder.bfloat(many), torch.from_numpy(many).bfloat16().view(torch.uint16).numpy())
+
+
+@needs_bfloat
+def test_close_calls_of_the_released_bundle_are_read_again_in_bfloat_unless_told_otherwise():
+    ours, theirs = load_bundle(), load_bundle(engine="onnx")
+    assert isinstance(ours.exact, LaterEncoder)
+    assert isinstance(theirs.exact, LaterEncoder)
+    assert isinstance(ours.exact.opened(), BfloatEncoder)
+    assert isinstance(theirs.exact.opened(), OnnxEncoder)
+    assert (ours.close, theirs.close) == (CLOSE_IN_BFLOAT, CLOSE)
+    text = tokenize(["They ignored me for three weeks, and then it was mended the same day."], ours.tokenizer, 126)
+    a, b = (np.concatenate(bundle.exact.encode([text[0].ids])) for bundle in (ours, theirs))
+    assert np.abs(a - b).mean() < 0.005 < np.abs(b).mean()
+
+
+def test_without_bfloat_close_calls_are_read_again_by_the_runtime(monkeypatch):
+    monkeypatch.setattr(native_encoder, "find_spec", lambda _: None)
+    native_encoder._library.cache_clear()
+    try:
+        assert native_encoder.bfloat_kernel() is None
+        assert close_gap() == CLOSE
+        assert isinstance(exact_encoder(RELEASED, (101, 102, 0)).opened(), OnnxEncoder)
+    finally:
+        native_encoder._library.cache_clear()
+
+
 @needs_kernels
 @pytest.mark.slow
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"{DATA} is not there")
 def test_labels_are_those_of_the_float_network():
     texts = pq.read_table(DATA / "sentiment/dev.parquet")["text"].to_pylist()[::6]
-    bundle = load_bundle()
-    assert bundle.exact is not None
-    plain = replace(bundle, encoder=bundle.exact, exact=None)
+    bundle, floats = load_bundle(), load_bundle(engine="onnx").exact
+    assert floats is not None
+    plain = replace(bundle, encoder=floats, exact=None)
     found, expected = ([s.label for s in Scorer(b).sentiment(texts)] for b in (bundle, plain))
     assert np.mean([a == b for a, b in zip(found, expected, strict=True)]) >= 0.995

@@ -8,7 +8,7 @@ from model.case import later_parts
 from model.codebook import ABSENT_VALUES
 from model.loyalty import STATED, LoyaltyHead
 from model.types import Action, Advice, Case, CaseFeatures, Cue, LoyaltyEstimate, Report, Statement
-from model.what_if import REPORTED, what_if
+from model.what_if import REPORTED, difference_of, what_if
 
 FEASIBLE: Final = (
     "solved=yes",
@@ -111,23 +111,27 @@ def advise_case(
 
 def _actions(head: LoyaltyHead, case: Case, features: CaseFeatures, text: str) -> tuple[Action, ...]:
     """The best actions, at most one for each cue; one that adds nothing to those before it is left out."""
-    best: dict[str, Action] = {}
+    best: dict[str, tuple[float, str]] = {}
     for change in FEASIBLE:
         cue, value = _pair(change)
         if _already(cue, value, case, features) or (cue == "redress" and value not in fitting_redress(case, text)):
             continue
-        found = what_if(head, features, {cue: value})
-        if found.difference >= LEAST_GAIN and (cue not in best or found.difference > best[cue].what_if.difference):
-            best[cue] = Action(change, found, *_reason(cue, case, features))
-    ranked = sorted(best.values(), key=lambda a: -a.what_if.difference)
-    kept: list[Action] = []
+        gain = difference_of(head, features, {cue: value})
+        if gain >= LEAST_GAIN and (cue not in best or gain > best[cue][0]):
+            best[cue] = gain, change
+    kept: list[str] = []
     gain = 0.0
-    for action in ranked:
-        both = what_if(head, features, dict([_pair(a.change) for a in (*kept, action)])).difference
+    for _, change in sorted(best.values(), key=lambda found: -found[0]):
+        both = difference_of(head, features, dict(map(_pair, (*kept, change))))
         if both - gain >= LEAST_GAIN and len(kept) < MOST_ACTIONS:
-            kept.append(action)
+            kept.append(change)
             gain = both
-    return tuple(kept)
+    return tuple(_action(head, change, case, features) for change in kept)
+
+
+def _action(head: LoyaltyHead, change: str, case: Case, features: CaseFeatures) -> Action:
+    cue, value = _pair(change)
+    return Action(change, what_if(head, features, {cue: value}), *_reason(cue, case, features))
 
 
 def fitting_redress(case: Case, text: str = "") -> frozenset[str]:

@@ -21,7 +21,6 @@ from model.conduct import ConductHead
 from model.encoder import States, encode_texts
 from model.scorer import Scorer
 from model.segment import TokenizedText, tokenize
-from training.calibrate import ENOUGH, GRID
 from training.gate import FEWEST, FEWEST_OF_A_LABEL, RESAMPLES, Check, clean
 from training.labels import Labelled
 from training.network import mean_by, peak_by
@@ -42,6 +41,9 @@ REPLAY: Final = 1.0
 """Weight of the champion's answers beside the examples."""
 SURE: Final = 0.9
 """From here on the champion surely contradicts a claim that a cue is missing; under 1 - SURE, that it is told."""
+GRID: Final = np.round(np.arange(0.15, 0.81, 0.05), 2)
+ENOUGH: Final = 12
+"""With fewer claims than this a threshold of a label's own would be noise."""
 HEAD: Final = ("token_weight", "token_bias", "context_weight", "context_bias")
 ARRAYS: Final = ("cue_token.weight", "cue_token.bias", "cue_context.weight", "cue_context.bias")
 

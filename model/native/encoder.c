@@ -3,8 +3,9 @@
  * A runtime runs a graph operator by operator, and each one writes its result to memory for the next one to read. Here
  * what follows a product (scale, bias, sum, GELU, rounding) is done while its results are at hand, texts
  * lie one after the other without padding, and attention reads one head of one text at a time out of the cache. The
- * arithmetic is that of the graph: products in integers (or in bfloat16 with sums in floats), everything else in floats;
- * GELU and exponential are within 4e-5 and 2e-7 of theirs.
+ * arithmetic is that of the graph: products with weights in integers (or in bfloat16 with sums in floats), everything else
+ * in floats; GELU and exponential are within 4e-5 and 2e-7 of theirs. With AMX the products of attention are in bfloat16 too,
+ * and its exponential is within 3e-6.
  *
  * kernel.h is compiled once for each set of instructions; amends_best and amends_bfloat say which of them this machine can run.
  */
@@ -63,10 +64,16 @@ typedef struct {
 enum { NONE, AVX2, AVX512, AMX, AMX_BFLOAT };       /* kernels, of those of 8 bits the better the later */
 enum { PLAIN, ADDED, GELU };                       /* what follows a product */
 enum { PRODUCTS, ATTENTION, NORMS, WORDS, PARTS }; /* where the time goes */
-enum { HEAD = 32, MOST_QUERIES = 8, LARGEST_LANES = 16 };
+enum { HEAD = 32, MOST_QUERIES = 8 };
 
 /* Rows that hold so many of them in whole blocks of two tiles: AMX reads the last ones too. */
 static size_t whole_blocks(size_t rows) { return (rows + 31) / 32 * 32; }
+
+/* Bytes that attention works in for a text of so many tokens, whichever way it goes about. */
+static size_t attention_room(size_t tokens) {
+    const size_t vectors = 4 * (HEAD + MOST_QUERIES), matrices = 64 + 64 + 4 * 16 + 2 * 16;
+    return whole_blocks(tokens) * (vectors > matrices ? vectors : matrices) + 5 * 1024;
+}
 
 #define INLINE static inline __attribute__((always_inline))
 /* A function of its own: only then does the compiler keep the sums of a tile in registers. */
@@ -89,7 +96,7 @@ static size_t whole_blocks(size_t rows) { return (rows + 31) / 32 * 32; }
 #undef VECTORS
 #undef MATRICES
 #if KNOWS_AMX
-#pragma GCC target("amx-tile,amx-int8")
+#pragma GCC target("amx-tile,amx-int8,amx-bf16,avx512bf16")
 #define VECTORS 2
 #define MATRICES 1
 #define SUFFIX _amx
@@ -97,7 +104,6 @@ static size_t whole_blocks(size_t rows) { return (rows + 31) / 32 * 32; }
 #include "kernel.h"
 #undef SUFFIX
 #undef BFLOAT
-#pragma GCC target("amx-bf16,avx512bf16")
 #define SUFFIX _amxbf16
 #define BFLOAT 1
 #include "kernel.h"
@@ -129,6 +135,7 @@ static size_t whole_blocks(size_t rows) { return (rows + 31) / 32 * 32; }
 static int allowed_amx(void) {
     enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };
     return __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-int8") &&
+           __builtin_cpu_supports("amx-bf16") && __builtin_cpu_supports("avx512bf16") &&
            !syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA);
 }
 
@@ -165,9 +172,8 @@ int amends_best(void) {
 
 /* The kernel of bfloat16, if this machine runs it. */
 int amends_bfloat(void) {
-#if KNOWS_AMX
-    const int bfloat = __builtin_cpu_supports("amx-bf16") && __builtin_cpu_supports("avx512bf16");
-    return amends_best() == AMX && bfloat ? AMX_BFLOAT : NONE;
+#if HERE
+    return amends_best() == AMX ? AMX_BFLOAT : NONE;
 #else
     return 0;
 #endif
@@ -177,9 +183,8 @@ int amends_bfloat(void) {
 /* Bytes that amends_encode works in, for texts of so many tokens together and the longest of them. */
 size_t amends_room(const Model *m, int32_t kernel, int32_t tokens, int32_t longest) {
     const size_t size = kernel == AMX_BFLOAT ? 2 : 1;
-    const size_t padded = (longest + LARGEST_LANES - 1) / LARGEST_LANES * LARGEST_LANES;
     return (size_t)tokens * 5 * 4 * m->width + whole_blocks(tokens) * (m->width + m->inner) * size +
-           4 * padded * (HEAD + MOST_QUERIES) + 64;
+           attention_room(longest) + 64;
 }
 
 /* ids of all texts one after the other (tokens,), tokens of each text (texts,) -> states (tokens, width).

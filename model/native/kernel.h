@@ -280,6 +280,152 @@ APART void NAME(norms)(const float *x, int rows, int width, float epsilon, const
     }
 }
 
+#if MATRICES
+/* Sixteen bfloat16 of a, and of b behind them. */
+INLINE __m512i NAME(both)(vf a, vf b) { return (__m512i)_mm512_cvtne2ps_pbh((__m512)b, (__m512)a); }
+
+/* Rows of sixteen numbers of 32 bits become columns. */
+INLINE void NAME(turn)(const __m512i *x, __m512i *to) {
+    __m512i t[16], u[16];
+    UNROLL for (int i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_epi32(x[i], x[i + 1]);
+        t[i + 1] = _mm512_unpackhi_epi32(x[i], x[i + 1]);
+    }
+    UNROLL for (int i = 0; i < 16; i += 4)
+        UNROLL for (int j = 0; j < 2; j++) {
+            u[i + 2 * j] = _mm512_unpacklo_epi64(t[i + j], t[i + j + 2]);
+            u[i + 2 * j + 1] = _mm512_unpackhi_epi64(t[i + j], t[i + j + 2]);
+        }
+    UNROLL for (int k = 0; k < 4; k++) {
+        const __m512i even = _mm512_shuffle_i32x4(u[k], u[k + 4], 0x88), odd = _mm512_shuffle_i32x4(u[k], u[k + 4], 0xdd);
+        const __m512i more = _mm512_shuffle_i32x4(u[k + 8], u[k + 12], 0x88);
+        const __m512i last = _mm512_shuffle_i32x4(u[k + 8], u[k + 12], 0xdd);
+        to[k] = _mm512_shuffle_i32x4(even, more, 0x88);
+        to[k + 4] = _mm512_shuffle_i32x4(odd, last, 0x88);
+        to[k + 8] = _mm512_shuffle_i32x4(even, more, 0xdd);
+        to[k + 12] = _mm512_shuffle_i32x4(odd, last, 0xdd);
+    }
+}
+
+/* The largest number of each of sixteen rows, in their order. */
+INLINE vf NAME(most_of_rows)(const vf *x) {
+    __m512 two[8], four[4], both[2];
+    UNROLL for (int i = 0; i < 8; i++) {
+        const __m512 a = (__m512)x[2 * i], b = (__m512)x[2 * i + 1];
+        two[i] = _mm512_max_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+    }
+    UNROLL for (int i = 0; i < 4; i++) {
+        const __m512d a = (__m512d)two[2 * i], b = (__m512d)two[2 * i + 1];
+        four[i] = _mm512_max_ps((__m512)_mm512_unpacklo_pd(a, b), (__m512)_mm512_unpackhi_pd(a, b));
+    }
+    UNROLL for (int i = 0; i < 2; i++) {
+        const __m512 a = four[2 * i], b = four[2 * i + 1];
+        both[i] = _mm512_max_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+    }
+    const __m512 a = both[0], b = both[1];
+    return (vf)_mm512_max_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+}
+
+/* 2 to the power of x, within 3e-6 of it: a polynomial of what is behind the point, fitted so that the largest error is
+ * least. */
+INLINE vf NAME(power)(vf x) {
+    const vf r = (vf)_mm512_reduce_ps((__m512)x, _MM_FROUND_TO_NEG_INF);
+    vf p = r * 0.0135341671f + 0.0520114622f;
+    p = p * r + 0.241442756f;
+    p = p * r + 0.693003835f;
+    p = p * r + 1.00000259f;
+    return (vf)_mm512_scalef_ps((__m512)p, (__m512)x);
+}
+
+/* One head of one text of n tokens, with products in bfloat16. x: queries of the head, with keys and values `width` and
+ * 2 * width floats behind, in rows of 3 * width. to: rows of width. room: of attention_room(n) bytes. */
+APART void NAME(attend)(const float *x, int n, int width, number *to, float factor, float zero, float *room) {
+    enum { TILE = 1024, SIDE = 16, LINE = 64, ONE = 0x3f80 };
+    const float LOG2_E = 1.44269504f;
+    const int padded = (n + 31) / 32 * 32, blocks = (n + SIDE - 1) / SIDE;
+    const size_t stride = 3 * width;
+    char *keys = (char *)room, *values = keys + LINE * padded, *queries = values + LINE * padded;
+    char *ones = queries + TILE;
+    float *out = (float *)(ones + TILE), *scores = out + 3 * TILE / 4;
+    uint16_t *shares = (uint16_t *)(scores + SIDE * padded);
+    /* A tile of weights holds pairs of inputs, one pair in a line: here of what is in a key, below of values. */
+    for (int b = 0; b < blocks; b++) {
+        __m512i rows[SIDE];
+        for (int j = 0; j < SIDE; j++) {
+            const float *key = x + (SIDE * b + j < n ? SIDE * b + j : n - 1) * stride + width;
+            rows[j] = NAME(both)(load(key), load(key + LANES));
+        }
+        NAME(turn)(rows, (__m512i *)(keys + TILE * b));
+    }
+    const __m512i words = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5,
+                                           20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    for (int p = 0; p < padded / 2; p++)
+        for (int c = 0; c < 2; c++) {
+            const float *value = x + 2 * p * stride + 2 * width + c * LANES;
+            const vf one = 2 * p < n ? load(value) : (vf){0}, other = 2 * p + 1 < n ? load(value + stride) : (vf){0};
+            const __m512i mixed = _mm512_permutexvar_epi16(words, NAME(both)(one, other));
+            _mm512_store_si512(values + TILE * (p / SIDE * 2 + c) + LINE * (p % SIDE), mixed);
+        }
+    vf beyond = {0};
+    for (int j = n - (blocks - 1) * SIDE; j < LANES; j++) beyond[j] = -1e30f;
+    for (int i = 0; i < SIDE; i++) _mm512_store_si512(ones + LINE * i, _mm512_set1_epi16(ONE));
+    for (int first = 0; first < n; first += SIDE) {
+        for (int i = 0; i < SIDE; i++) {
+            const float *query = x + (first + i < n ? first + i : n - 1) * stride;
+            _mm512_store_si512(queries + LINE * i, NAME(both)(load(query), load(query + LANES)));
+        }
+        _tile_loadd(4, queries, LINE);
+        for (int b = 0; b < padded / SIDE; b += 2) {
+            _tile_zero(0);
+            _tile_zero(1);
+            _tile_loadd(6, keys + TILE * b, LINE);
+            _tile_loadd(7, keys + TILE * (b + 1), LINE);
+            _tile_dpbf16ps(0, 4, 6);
+            _tile_dpbf16ps(1, 4, 7);
+            _tile_stored(0, scores + SIDE * b, 4 * padded);
+            _tile_stored(1, scores + SIDE * (b + 1), 4 * padded);
+        }
+        vf top[SIDE];
+        for (int i = 0; i < SIDE; i++) {
+            float *row = scores + i * padded;
+            top[i] = load(row + (blocks - 1) * SIDE) + beyond;
+            NAME(store)(row + (blocks - 1) * SIDE, top[i]);
+            for (int b = 0; b < blocks - 1; b++) top[i] = larger(top[i], load(row + b * SIDE));
+        }
+        const vf most = NAME(most_of_rows)(top) * LOG2_E;
+        for (int i = 0; i < SIDE; i++) {
+            const float *row = scores + i * padded;
+            uint16_t *to_row = shares + i * padded;
+            for (int b = 0; b < blocks; b++) {
+                const vf e = NAME(power)(load(row + b * SIDE) * LOG2_E - splat(most[i]));
+                _mm256_store_si256((__m256i *)(to_row + b * SIDE), (__m256i)_mm512_cvtneps_pbh((__m512)e));
+            }
+            if (blocks % 2) _mm256_store_si256((__m256i *)(to_row + blocks * SIDE), _mm256_setzero_si256());
+        }
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_loadd(5, ones, LINE);
+        for (int k = 0; k < padded; k += 32) {
+            _tile_loadd(4, shares + k, 2 * padded);
+            _tile_loadd(6, values + LINE * k, LINE);
+            _tile_loadd(7, values + LINE * k + TILE, LINE);
+            _tile_dpbf16ps(0, 4, 6);
+            _tile_dpbf16ps(1, 4, 7);
+            _tile_dpbf16ps(2, 4, 5);
+        }
+        /* Times values, and times ones: the sum of the shares in all columns. */
+        _tile_stored(0, out, LINE);
+        _tile_stored(1, out + TILE / 4, LINE);
+        _tile_stored(2, out + 2 * TILE / 4, LINE);
+        for (int i = 0; i < SIDE && first + i < n; i++) {
+            const vf share = factor / load(out + 2 * TILE / 4 + i * SIDE);
+            UNROLL for (int c = 0; c < HEAD / LANES; c++)
+                to_numbers(to + (size_t)(first + i) * width + c * LANES, load(out + c * TILE / 4 + i * SIDE) * share + zero);
+        }
+    }
+}
+#else
 /* One head of one text of n tokens. x: queries of the head, with keys and values `width` and 2 * width floats behind,
  * in rows of 3 * width. to: rows of width. room: of (HEAD + QUERIES) * n floats, n rounded up to whole vectors. */
 APART void NAME(attend)(const float *x, int n, int width, number *to, float factor, float zero, float *room) {
@@ -333,6 +479,7 @@ APART void NAME(attend)(const float *x, int n, int width, number *to, float fact
                 if (i + r < n) to_numbers(to + (size_t)(i + r) * width + c * LANES, seen[r][c] * share[r] + zero);
     }
 }
+#endif
 
 /* See amends_encode. */
 static void NAME(encode)(const Model *m, const int32_t *ids, const int32_t *lengths, int texts, float *states, char *room,

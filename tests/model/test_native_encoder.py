@@ -91,6 +91,9 @@ def windows(*lengths: int, seed: int = 1) -> list[np.ndarray]:
 @kernels
 @pytest.mark.parametrize(("layers", "typical", "largest"), [(1, 1e-6, 0.02), (LAYERS, 0.02, 0.2)])
 def test_states_are_those_of_the_runtime(tmp_path, kernel, layers, typical, largest):
+    if KERNELS[kernel][0] == "AMX":
+        # Attention is in bfloat16 there, with 8 bits of fraction.
+        typical, largest = typical + 0.005, 2 * largest
     texts = windows(1, 2, 3, 5, 14, 15, 16, 17, 30, 31, 47, 58)
     whole = random_encoder()
     file = tmp_path / "encoder.onnx"
@@ -119,10 +122,20 @@ def test_a_text_has_the_same_states_in_any_company_and_on_any_thread(path, kerne
 
 
 @pytest.mark.skipif(BEST < 3, reason=f"no AMX: {built()}")
-def test_tiles_and_vectors_of_one_length_give_the_same_states(path):
+def test_tiles_give_nearly_the_states_of_vectors_whatever_the_length(path):
     texts = windows(*range(1, 58))
-    vectors, tiles = (NativeEncoder(path, SPECIAL, kernel=k).encode(texts) for k in (2, 3))
-    assert all(np.array_equal(a, b) for a, b in zip(vectors, tiles, strict=True))
+    for a, b in zip(*(NativeEncoder(path, SPECIAL, kernel=k).encode(texts) for k in (2, 3)), strict=True):
+        assert np.abs(a - b).mean() < 0.04
+        assert np.abs(a - b).max() < 0.3
+
+
+@needs_bfloat
+def test_attention_by_tiles_is_that_of_floats_whatever_the_length(floats):
+    folder, network = floats
+    texts = windows(*range(1, 58))
+    found = BfloatEncoder(folder, SPECIAL).encode(texts)
+    for text, states in zip(texts, found, strict=True):
+        assert np.abs(states - states_of(network, text)).mean() < 0.01
 
 
 @needs_kernels

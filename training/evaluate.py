@@ -280,7 +280,7 @@ def agreement(scorer: Scorer, other: Encoder, texts: Sequence[str]) -> dict[str,
     """How far the bundle as it serves and the float encoder differ in the sentiment of the same texts.
 
     by_tokens: the same by length. eight_bits: the same without the second look at close calls. again: share of texts
-    that are looked at a second time.
+    that are looked at a second time; gap: of probabilities below which they are, by default .04, and .07 with AMX.
     """
     bundle = scorer.bundle
     tokenized = tokenize(texts, bundle.tokenizer, bundle.max_tokens)
@@ -302,7 +302,13 @@ def agreement(scorer: Scorer, other: Encoder, texts: Sequence[str]) -> dict[str,
     close = [is_close(s, length, bundle.close) for s, length in zip(small, lengths.tolist(), strict=True)]
     again = float(np.mean(close)) if bundle.exact is not None else 0.0
     alone = _gap(*_differences(small, floats))
-    return {**_gap(same, gap), "by_tokens": by_length, "eight_bits": alone, "again": round(again, 4)}
+    return {
+        **_gap(same, gap),
+        "by_tokens": by_length,
+        "eight_bits": alone,
+        "again": round(again, 4),
+        "gap": bundle.close,
+    }
 
 
 def _differences(ours: Sequence[Sentiment], theirs: Sequence[Sentiment]) -> tuple[NDArray[np.bool_], Floats]:

@@ -66,7 +66,7 @@ enum { PLAIN, ADDED, GELU };                       /* what follows a product */
 enum { PRODUCTS, ATTENTION, NORMS, WORDS, PARTS }; /* where the time goes */
 enum { HEAD = 32, MOST_QUERIES = 8 };
 
-/* Rows that hold so many of them in whole blocks of two tiles: AMX reads the last ones too. */
+/* Rows that hold so many of them in whole blocks of two tiles: AMX reads all of these. */
 static size_t whole_blocks(size_t rows) { return (rows + 31) / 32 * 32; }
 
 /* Bytes that attention works in for a text of so many tokens, whichever way it goes about. */
@@ -79,6 +79,8 @@ static size_t attention_room(size_t tokens) {
 /* A function of its own: only then does the compiler keep the sums of a tile in registers. */
 #define APART static __attribute__((noinline))
 #define UNROLL _Pragma("GCC unroll 32")
+/* Stores before this are made before tiles are loaded: the intrinsics of GCC 12 don't tell it that they read memory. */
+INLINE void written(void) { __asm__ volatile("" : : : "memory"); }
 #define JOINED(name, suffix) name##suffix
 #define NAMED(name, suffix) JOINED(name, suffix)
 #define NAME(name) NAMED(name, SUFFIX)
@@ -183,7 +185,7 @@ int amends_bfloat(void) {
 /* Bytes that amends_encode works in, for texts of so many tokens together and the longest of them. */
 size_t amends_room(const Model *m, int32_t kernel, int32_t tokens, int32_t longest) {
     const size_t size = kernel == AMX_BFLOAT ? 2 : 1;
-    return (size_t)tokens * 5 * 4 * m->width + whole_blocks(tokens) * (m->width + m->inner) * size +
+    return (size_t)tokens * 4 * m->width + whole_blocks(tokens) * (3 * 4 * m->width + (m->width + m->inner) * size) +
            attention_room(longest) + 64;
 }
 

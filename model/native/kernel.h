@@ -121,12 +121,23 @@ INLINE vf NAME(gelu)(vf x) {
     return x * (p * u + 0.5f);
 }
 
-/* What goes into a product and comes out of it. x: (rows, inputs). to, added: floats (rows, outputs).
- * small: (rows, outputs), GELU of the results times factor, and zero, for the next product. */
+/* What attention reads: with matrices it multiplies in bfloat16. */
+#if MATRICES
+typedef uint16_t NAME(part);
+INLINE void NAME(store_part)(NAME(part) *to, vf x) {
+    _mm256_storeu_si256((__m256i *)to, (__m256i)_mm512_cvtneps_pbh((__m512)x));
+}
+#else
+typedef float NAME(part);
+INLINE void NAME(store_part)(NAME(part) *to, vf x) { NAME(store)(to, x); }
+#endif
+
+/* What goes into a product and what its results (rows, outputs) become. x: (rows, inputs). parts: the results. to: floats that
+ * they are added to. small: their GELU times factor, and zero, for the next product. */
 typedef struct {
     const number *x;
+    NAME(part) *parts;
     float *to;
-    const float *added;
     number *small;
     const float *factor;
     float zero;
@@ -140,13 +151,14 @@ INLINE void NAME(finish)(const Product *p, const NAME(Flow) *f, int row, int col
     const vf scale = load(p->scale + column), bias = load(p->bias + column);
     const vf factor = kind == GELU ? load(f->factor + column) : scale, zero = splat(f->zero);
     float *to = f->to;
-    const float *added = f->added;
     number *small = f->small;
     for (int r = 0; r < rows; r++, at += outputs) {
         vf y = as_floats(sums[r * wide]) * scale + bias;
-        if (kind == ADDED) y += load(added + at);
+        if (kind == ADDED) y += load(to + at);
         if (kind == GELU)
             to_numbers(small + at, NAME(gelu)(y) * factor + zero);
+        else if (kind == PLAIN)
+            NAME(store_part)(f->parts + at, y);
         else
             NAME(store)(to + at, y);
     }
@@ -191,13 +203,12 @@ INLINE void NAME(block)(const Product *p, const NAME(Flow) *f, const number *row
     _tile_stored(3, sums + 16 * COLUMNS + 16, 4 * COLUMNS);
 }
 
-/* Reads, and makes nothing of, rows up to the next multiple of ROWS. A strip of the weights stays in the cache while all
- * rows pass it. */
+/* Reads, and makes nothing of, rows up to the next multiple of ROWS. These stay in the cache while all weights pass them. */
 INLINE void NAME(all)(const Product *p, const NAME(Flow) *f, int rows, const int kind) {
     int32_t sums[2][ROWS * COLUMNS] __attribute__((aligned(64)));
     int row = 0, column = 0, made = 0, turn = 0;
-    for (int first = 0; first < p->outputs; first += COLUMNS)
-        for (int next = 0; next < rows; next += ROWS, turn ^= 1) {
+    for (int next = 0; next < rows; next += ROWS)
+        for (int first = 0; first < p->outputs; first += COLUMNS, turn ^= 1) {
             NAME(block)(p, f, f->x + (size_t)next * p->inputs,
                         p->weight + first * p->inputs * sizeof(number), p->start + first,
                         sums[turn], sums[turn ^ 1], row, column, made, kind);
@@ -281,9 +292,6 @@ APART void NAME(norms)(const float *x, int rows, int width, float epsilon, const
 }
 
 #if MATRICES
-/* Sixteen bfloat16 of a, and of b behind them. */
-INLINE __m512i NAME(both)(vf a, vf b) { return (__m512i)_mm512_cvtne2ps_pbh((__m512)b, (__m512)a); }
-
 /* Rows of sixteen numbers of 32 bits become columns. */
 INLINE void NAME(turn)(const __m512i *x, __m512i *to) {
     __m512i t[16], u[16];
@@ -338,43 +346,40 @@ INLINE vf NAME(power)(vf x) {
 }
 
 /* One head of one text of n tokens, with products in bfloat16. x: queries of the head, with keys and values `width` and
- * 2 * width floats behind, in rows of 3 * width. to: rows of width. room: of attention_room(n) bytes. */
-APART void NAME(attend)(const float *x, int n, int width, number *to, float factor, float zero, float *room) {
+ * 2 * width numbers behind, in rows of 3 * width. to: rows of width. room: of attention_room(n) bytes. */
+APART void NAME(attend)(const NAME(part) *x, int n, int width, number *to, float factor, float zero, float *room) {
     enum { TILE = 1024, SIDE = 16, LINE = 64, ONE = 0x3f80 };
     const float LOG2_E = 1.44269504f;
     const int padded = (n + 31) / 32 * 32, blocks = (n + SIDE - 1) / SIDE;
     const size_t stride = 3 * width;
-    char *keys = (char *)room, *values = keys + LINE * padded, *queries = values + LINE * padded;
-    char *ones = queries + TILE;
+    char *keys = (char *)room, *values = keys + LINE * padded, *ones = values + LINE * padded;
     float *out = (float *)(ones + TILE), *scores = out + 3 * TILE / 4;
     uint16_t *shares = (uint16_t *)(scores + SIDE * padded);
-    /* A tile of weights holds pairs of inputs, one pair in a line: here of what is in a key, below of values. */
+    /* The second tile of a product holds pairs, one pair in a line: here of what is in a key, below of values. */
     for (int b = 0; b < blocks; b++) {
         __m512i rows[SIDE];
-        for (int j = 0; j < SIDE; j++) {
-            const float *key = x + (SIDE * b + j < n ? SIDE * b + j : n - 1) * stride + width;
-            rows[j] = NAME(both)(load(key), load(key + LANES));
-        }
+        for (int j = 0; j < SIDE; j++)
+            rows[j] = _mm512_loadu_si512(x + (SIDE * b + j < n ? SIDE * b + j : n - 1) * stride + width);
         NAME(turn)(rows, (__m512i *)(keys + TILE * b));
     }
-    const __m512i words = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5,
-                                           20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-    for (int p = 0; p < padded / 2; p++)
-        for (int c = 0; c < 2; c++) {
-            const float *value = x + 2 * p * stride + 2 * width + c * LANES;
-            const vf one = 2 * p < n ? load(value) : (vf){0}, other = 2 * p + 1 < n ? load(value + stride) : (vf){0};
-            const __m512i mixed = _mm512_permutexvar_epi16(words, NAME(both)(one, other));
-            _mm512_store_si512(values + TILE * (p / SIDE * 2 + c) + LINE * (p % SIDE), mixed);
-        }
+    uint16_t words[2][32]; /* of one, of the other, ... */
+    for (int j = 0; j < 32; j++)
+        for (int c = 0; c < 2; c++) words[c][j] = j % 2 * 32 + j / 2 + 16 * c;
+    for (int p = 0; p < padded / 2; p++) {
+        const uint16_t *value = x + 2 * p * stride + 2 * width;
+        const __m512i one = 2 * p < n ? _mm512_loadu_si512(value) : _mm512_setzero_si512();
+        const __m512i other = 2 * p + 1 < n ? _mm512_loadu_si512(value + stride) : _mm512_setzero_si512();
+        for (int c = 0; c < 2; c++)
+            _mm512_store_si512(values + TILE * (p / SIDE * 2 + c) + LINE * (p % SIDE),
+                               _mm512_permutex2var_epi16(one, _mm512_loadu_si512(words[c]), other));
+    }
     vf beyond = {0};
     for (int j = n - (blocks - 1) * SIDE; j < LANES; j++) beyond[j] = -1e30f;
     for (int i = 0; i < SIDE; i++) _mm512_store_si512(ones + LINE * i, _mm512_set1_epi16(ONE));
     for (int first = 0; first < n; first += SIDE) {
-        for (int i = 0; i < SIDE; i++) {
-            const float *query = x + (first + i < n ? first + i : n - 1) * stride;
-            _mm512_store_si512(queries + LINE * i, NAME(both)(load(query), load(query + LANES)));
-        }
-        _tile_loadd(4, queries, LINE);
+        written();
+        /* Queries beyond the last one belong to nobody. */
+        _tile_loadd(4, x + first * stride, 2 * stride);
         for (int b = 0; b < padded / SIDE; b += 2) {
             _tile_zero(0);
             _tile_zero(1);
@@ -405,6 +410,7 @@ APART void NAME(attend)(const float *x, int n, int width, number *to, float fact
         _tile_zero(0);
         _tile_zero(1);
         _tile_zero(2);
+        written();
         _tile_loadd(5, ones, LINE);
         for (int k = 0; k < padded; k += 32) {
             _tile_loadd(4, shares + k, 2 * padded);
@@ -426,9 +432,9 @@ APART void NAME(attend)(const float *x, int n, int width, number *to, float fact
     }
 }
 #else
-/* One head of one text of n tokens. x: queries of the head, with keys and values `width` and 2 * width floats behind,
+/* One head of one text of n tokens. x: queries of the head, with keys and values `width` and 2 * width numbers behind,
  * in rows of 3 * width. to: rows of width. room: of (HEAD + QUERIES) * n floats, n rounded up to whole vectors. */
-APART void NAME(attend)(const float *x, int n, int width, number *to, float factor, float zero, float *room) {
+APART void NAME(attend)(const NAME(part) *x, int n, int width, number *to, float factor, float zero, float *room) {
     const int padded = (n + LANES - 1) / LANES * LANES;
     const size_t stride = 3 * width;
     float *keys = room, *scores = room + HEAD * padded;
@@ -487,9 +493,11 @@ static void NAME(encode)(const Model *m, const int32_t *ids, const int32_t *leng
     const int width = m->width;
     size_t n = 0;
     for (int t = 0; t < texts; t++) n += lengths[t];
-    float *x = (float *)room, *kept = x + n * width, *parts = kept + n * width;
-    number *small = (number *)(parts + 3 * n * width), *inner = small + whole_blocks(n) * width;
-    float *heads = (float *)(((uintptr_t)(inner + whole_blocks(n) * m->inner) + 63) & ~(uintptr_t)63);
+    const size_t rows = whole_blocks(n);
+    float *x = (float *)room;
+    NAME(part) *parts = (NAME(part) *)(x + n * width);
+    number *small = (number *)(parts + 3 * rows * width), *inner = small + rows * width;
+    float *heads = (float *)(((uintptr_t)(inner + rows * m->inner) + 63) & ~(uintptr_t)63);
     uint64_t then = __rdtsc(), now;
 #define SPENT(part) (now = __rdtsc(), ticks[part] += now - then, then = now)
     for (size_t t = 0, at = 0; t < (size_t)texts; t++)
@@ -500,22 +508,22 @@ static void NAME(encode)(const Model *m, const int32_t *ids, const int32_t *leng
     SPENT(WORDS);
     for (int l = 0; l < m->n_layers; l++) {
         const Layer *y = m->layers + l;
-        NAME(norms)(x, n, width, m->epsilon, &y->kept[0], kept, &y->rounded[0], small);
+        NAME(norms)(x, n, width, m->epsilon, &y->kept[0], x, &y->rounded[0], small);
         SPENT(NORMS);
-        NAME(product)(&y->attention, (NAME(Flow)){.x = small, .to = parts}, n, PLAIN);
+        NAME(product)(&y->attention, (NAME(Flow)){.x = small, .parts = parts}, n, PLAIN);
         SPENT(PRODUCTS);
         for (size_t t = 0, at = 0; t < (size_t)texts; at += lengths[t++])
             for (int h = 0; h < m->heads; h++)
                 NAME(attend)(parts + at * 3 * width + h * HEAD, lengths[t], width, small + at * width + h * HEAD,
                              y->seen_factor, y->seen_zero, heads);
         SPENT(ATTENTION);
-        NAME(product)(&y->output, (NAME(Flow)){.x = small, .to = x, .added = kept}, n, ADDED);
+        NAME(product)(&y->output, (NAME(Flow)){.x = small, .to = x}, n, ADDED);
         SPENT(PRODUCTS);
-        NAME(norms)(x, n, width, m->epsilon, &y->kept[1], kept, &y->rounded[1], small);
+        NAME(norms)(x, n, width, m->epsilon, &y->kept[1], x, &y->rounded[1], small);
         SPENT(NORMS);
         NAME(product)(&y->inner, (NAME(Flow)){.x = small, .small = inner, .factor = y->factor, .zero = y->inner_zero}, n,
                       GELU);
-        NAME(product)(&y->outer, (NAME(Flow)){.x = inner, .to = x, .added = kept}, n, ADDED);
+        NAME(product)(&y->outer, (NAME(Flow)){.x = inner, .to = x}, n, ADDED);
         SPENT(PRODUCTS);
     }
     NAME(norms)(x, n, width, m->epsilon, &m->last, states, 0, 0);

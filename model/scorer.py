@@ -20,11 +20,12 @@ from model.bundle import Bundle, load_bundle
 from model.case import TextReading, case_features
 from model.clean import clean, clean_threads, language
 from model.codebook import SENTIMENT
+from model.elsewhere import NOWHERE, Elsewhere, Told, elsewhere, of_brand, warnings_of
 from model.encoder import Encoder, States, encode_texts, means_of, sentences_of
 from model.latency import Latency, TimedCase, latencies
 from model.own_words import own_words
 from model.roles import RoleDecision, decide_role
-from model.segment import TokenizedText, tokenize
+from model.segment import Span, TokenizedText, tokenize
 from model.sentiment import SentimentHead, is_close
 from model.target import Ids, concerned, mentions, target_vectors
 from model.types import (
@@ -288,7 +289,8 @@ class Scorer:
         thread = cleaned.thread
         kept = thread.utterances
         subject = " ".join(filter(None, (thread.title, thread.url, *(u.text for u in kept if u.kind == "post"))))
-        read = [self._case(group, scored, thread.brand, subject) for group in by_author(kept)]
+        other = _elsewhere(kept, scored, thread.brand)
+        read = [self._case(group, scored, thread.brand, subject, other) for group in by_author(kept)]
         cases = with_answers([case for case, _ in read], kept)
         roles = {uid: case.role for case in cases for uid in case.utterances}
         towards = self._towards_brand(kept, thread.brand)
@@ -301,7 +303,7 @@ class Scorer:
             cases=(*cases, *spam),
             summary=summarise(utterances, cases),
             bundle=self.info,
-            warnings=thread.warnings,
+            warnings=(*thread.warnings, *_warnings(other, scored, thread.brand)),
         )
         return report, (*(features for _, features in read), *(None for _ in spam))
 
@@ -362,9 +364,17 @@ class Scorer:
         return _Judged("ok", None, loyalty, features)
 
     def _case(
-        self, group: Sequence[Utterance], scored: Mapping[str, Scored], brand: str | None, subject: str
+        self,
+        group: Sequence[Utterance],
+        scored: Mapping[str, Scored],
+        brand: str | None,
+        subject: str,
+        other: Mapping[str, Elsewhere],
     ) -> tuple[Case, CaseFeatures | None]:
-        """The case of an author, and what the loyalty head saw of it; None without an estimate."""
+        """The case of an author, and what the loyalty head saw of it; None without an estimate.
+
+        other: what the utterances tell of other houses than the brand, by id; it is no conduct of the case.
+        """
         texts = [_attributed(scored[u.id], u.id) for u in group]
         roles = [t.reading.role for t in texts]
         decision = decide_role(
@@ -375,6 +385,8 @@ class Scorer:
             states_loyalty=_states_loyalty(texts),
             conduct=_told(texts),
         )
+        # Who was helped elsewhere is a customer all the same: the role goes by all that is told.
+        texts = [_of_brand(t, other.get(u.id, NOWHERE)) for t, u in zip(texts, group, strict=True)]
         failure, severity = _failure(texts)
         judged = self._judged(decision, texts)
         case = TimedCase(
@@ -391,7 +403,11 @@ class Scorer:
             severity=severity,
             loyalty=judged.loyalty,
             role_probability=decision.probability,
-            latencies=tuple(found for t, u in zip(texts, group, strict=True) for found in _latencies(t, u.id)),
+            latencies=tuple(
+                found
+                for t, u in zip(texts, group, strict=True)
+                for found in _latencies(t, u.id, other.get(u.id, NOWHERE))
+            ),
         )
         return case, judged.features
 
@@ -505,9 +521,35 @@ def _attributed(scored: Scored, uid: str) -> Scored:
     return replace(scored, reading=replace(reading, cues=cues, statements=statements, tenure=tenure))
 
 
-def _latencies(text: Scored, uid: str) -> tuple[Latency, ...]:
-    spans = [(s.start, s.end) for s in text.sentences]
-    return latencies(text.raw, text.reading.cues, sentences=spans, utterance=uid)
+def _elsewhere(
+    utterances: Sequence[Utterance], scored: Mapping[str, Scored], brand: str | None
+) -> dict[str, Elsewhere]:
+    """By id, what the utterances tell of other houses than the brand; only of those that do."""
+    if brand is None:
+        return {}
+    found = {u.id: elsewhere(s.raw, brand, _spans(s)) for u in utterances if (s := scored[u.id]).reading.cues}
+    return {uid: other for uid, other in found.items() if other is not NOWHERE}
+
+
+def _of_brand(text: Scored, other: Elsewhere) -> Scored:
+    """The text with the conduct of the brand alone."""
+    return replace(text, reading=of_brand(text.reading, other, _spans(text))) if other.passages else text
+
+
+def _warnings(other: Mapping[str, Elsewhere], scored: Mapping[str, Scored], brand: str | None) -> tuple[str, ...]:
+    if not other or brand is None:
+        return ()
+    texts = ((uid, scored[uid], found) for uid, found in other.items())
+    return warnings_of([Told(uid, s.raw, s.reading.cues, _spans(s), found) for uid, s, found in texts], brand)
+
+
+def _spans(text: Scored) -> list[Span]:
+    return [(s.start, s.end) for s in text.sentences]
+
+
+def _latencies(text: Scored, uid: str, other: Elsewhere) -> tuple[Latency, ...]:
+    found = latencies(text.raw, text.reading.cues, sentences=_spans(text), utterance=uid)
+    return tuple(one for one in found if not other.holds(one.start, one.end, good=not one.censored))
 
 
 def _failure(texts: Sequence[Scored]) -> tuple[str, int]:

@@ -1,0 +1,56 @@
+"""Words with a capital that name no other house: ways to reach one, plans, places, couriers and people."""
+
+from typing import Final
+
+from model.hints import Hint
+
+NO_HOUSE: Final = Hint.of(
+    "customer customers service services guest support head office corporate reception desk manager management"
+    " sales billing returns complaints complaint executive ceo hq hr gate terminal counter twitter facebook"
+    " reddit trustpilot google instagram yelp linkedin youtube tiktok whatsapp chat email mail phone genius geek"
+    " premium business economy first basic pro plus gold silver platinum standard comfort prime english spanish"
+    " french german android iphone windows mac linux chrome firefox safari version plan class seat flight room"
+    " row tier model monday tuesday wednesday thursday friday saturday sunday january february march april may"
+    " june july august september october november december christmas easter the this that it they them he she we"
+    " you i my our their his her no not never nobody if when but and so then after before as at in on for what"
+    " who why how there here airport station court police ombudsman bbb cfpb mr mrs ms miss dr sir paypal visa"
+    " mastercard amex klarna debit credit autopay london paris york dublin leeds manchester chicago dallas denver"
+    " houston atlanta boston miami europe america england scotland ireland france spain germany italy canada"
+    " australia india usa uk us eu tv ok vip online internet"
+).words
+"""What belongs to every house, and ways, plans, times and places that one can switch or turn to."""
+COURIERS: Final = Hint.of("dhl ups fedex hermes evri dpd yodel usps tnt gls ontrac parcelforce royal amazon").words
+"""They act for other houses: what they lose or bring is told of those."""
+PEOPLE: Final = Hint.of(
+    "aaron abby abdul abigail adam adrian ahmed aisha alan albert alex alexander alexandra alexis ali alice"
+    " alison amanda amber amelia amy ana andre andrea andrew andy angela angie anita ann anna anne annie anthony"
+    " antonio april arthur ashley barbara barry beatrice becky ben benjamin bernard beth betty bill billy bob"
+    " bobby bonnie brad bradley brandon brenda brian bridget brittany bruce bryan caleb callum cameron carl carla"
+    " carlos carmen carol caroline carrie catherine cathy charles charlie charlotte chelsea cheryl chloe chris"
+    " christian christina christine christopher cindy claire clare cody colin connie connor courtney craig"
+    " crystal curtis cynthia daisy dan daniel danielle danny darren dave david dawn dean deb debbie deborah debra"
+    " denise dennis derek diana diane diego dominic don donald donna doris dorothy doug douglas duncan dylan ed"
+    " eddie edward eileen elaine eleanor elena eli elizabeth ella ellen ellie emily emma eric erica erin ethan"
+    " eva evan eve evelyn faith fatima fiona florence frances francis frank fred gail gareth gary gavin gemma"
+    " geoff george gerald gina giulia glen glenn gloria gordon grace graham grant greg gregory hannah harry"
+    " harvey hassan heather heidi helen henry holly howard hugh hugo ian ibrahim imran irene isaac isabel"
+    " isabella ivan jack jackie jacob jacqueline jade jake james jamie jan jane janet janice jared jasmine jason"
+    " javier jay jean jeff jeffrey jen jennifer jenny jeremy jerry jess jesse jessica jill jim jimmy jo joan"
+    " joanna joanne joe joel john johnny jon jonathan jordan jorge jose joseph josh joshua joy joyce juan judith"
+    " judy julia julian julie justin karen karl kate katherine kathleen kathryn kathy katie kay kayla keith kelly"
+    " ken kenneth kerry kevin khalid kim kimberly kirsty kyle lara larry laura lauren laurie lawrence leah lee"
+    " leo leon leslie liam lily linda lindsay lisa logan lois lori louis louise lucas lucy luis luke lydia lynn"
+    " maddie madison malcolm marcus margaret maria marie marilyn mario marion mark marlene martha martin mary"
+    " mateo matt matthew maureen max megan melanie melissa mia michael michelle miguel mike mohamed mohammed"
+    " molly monica morgan muhammad nadia nancy naomi natalie natasha nathan neil nicholas nick nicola nicole"
+    " nigel nina noah nora norman oliver olivia omar oscar owen pam pamela pat patricia patrick paul paula"
+    " pauline pedro peggy penny pete peter phil philip phyllis priya rachel raj ralph ravi ray raymond rebecca"
+    " renee rhys ricardo richard rick ricky rita rob robert roberta robin rodney roger ron ronald rosa rose rosie"
+    " ross roy ruby russell ruth ryan sally sam samantha samuel sandra sandy sara sarah scott sean sebastian"
+    " shane shannon sharon shaun shawn sheila shelley shirley simon sofia sonia sophia sophie stacey stacy stan"
+    " stanley stella stephanie stephen steve steven stuart sue susan suzanne sylvia tamara tammy tanya tara ted"
+    " teresa terry thelma theresa thomas tiffany tim timothy tina todd tom tommy toni tony tracey tracy travis"
+    " trevor trish tyler valerie vanessa vera vicky victor victoria vincent virginia wanda warren wayne wendy"
+    " will william yasmin yvonne zach zachary zoe"
+).words
+"""First names of staff, who are contrasted with one another as houses are."""

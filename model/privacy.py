@@ -5,11 +5,12 @@ Names, postal addresses and whatever else takes understanding stay as they are.
 
 import hmac
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import reduce
-from itertools import pairwise
+from functools import lru_cache, reduce
+from itertools import chain, pairwise
 from typing import Any, Final
 
 from model.types import Author, Thread, Utterance
@@ -40,6 +41,11 @@ _CARD: Final = re.compile(
 _DASHED_PHONE: Final = re.compile(
     r"(?<![\w-])(?:\+?1[-. ]?)?(?:\([2-9]\d{2}\) ?|[2-9]\d{2}[-.])\d{3}[-.]\d{4}(?![\w-])", re.ASCII
 )
+
+# Beside the format characters: selectors of a way to draw the letter before, and the frame of a keycap.
+_INVISIBLE: Final = frozenset({*map(chr, range(0xFE00, 0xFE10)), "\u034f", "\u20e3"})
+# Full-width letters follow one another as those of ASCII do.
+_WIDER: Final = 0xFEE0
 
 Span = tuple[int, int]
 
@@ -119,6 +125,7 @@ class Masker:
         )
 
     def _mark(self, kind: str, value: str) -> str:
+        value = (_folded(value) or (value,))[0]
         if self.key is not None:
             return f"[{kind} {_letters(hmac.digest(self.key, value.casefold().encode(), 'sha256'))}]"
         return self._marks.setdefault(value.casefold(), f"[{kind} {len(self._marks) + 1}]")
@@ -156,14 +163,66 @@ def _spans(text: str, kinds: Sequence[str]) -> list[tuple[int, int, str]]:
     """Start, end and kind of what is to be masked, in order and apart; where two overlap the earlier kind stays."""
     found: list[tuple[int, int, str]] = []
     taken = bytearray(len(text))
+    folded = _folded(text)
     for kind in kinds:
         if kind != "email" and not _DIGIT.search(text):
             continue
-        for start, end in FINDERS[kind](text):
+        spans = (
+            FINDERS[kind](text) if folded is None else _joined(chain(FINDERS[kind](text), _in_folded(kind, *folded)))
+        )
+        for start, end in spans:
             if not any(taken[start:end]):
                 taken[start:end] = bytes([1]) * (end - start)
                 found.append((start, end, kind))
     return sorted(found)
+
+
+def _folded(text: str) -> tuple[str, list[int]] | None:
+    """The text in plain letters and without invisible ones, and where each character stood; None where that is all.
+
+    Full-width letters, digits of other scripts and invisible characters read like what the patterns know.
+    """
+    if text.isascii():
+        return None
+    other = {char: plain for char in set(text) if (plain := _fold(char)) != char}
+    if not other:
+        return None
+    pairs = [(plain, place) for place, char in enumerate(text) if (plain := other.get(char, char))]
+    return "".join(plain for plain, _ in pairs), [place for _, place in pairs]
+
+
+@lru_cache(maxsize=4096)
+def _fold(char: str) -> str:
+    """The plain character that one looks like, nothing for an invisible one; powers and fractions are no digits."""
+    if char.isascii():
+        return char
+    if char.isdecimal():
+        return str(unicodedata.decimal(char))
+    kind = unicodedata.category(char)
+    if kind == "Cf" or char in _INVISIBLE:
+        return ""
+    if kind in ("Pd", "Zs") or char == "\u2212":
+        return " " if kind == "Zs" else "-"
+    return chr(ord(char) - _WIDER) if "\uff01" <= char <= "\uff5e" else char
+
+
+def _in_folded(kind: str, text: str, places: Sequence[int]) -> Iterator[Span]:
+    """Spans of the text as it was, of what is found in it folded."""
+    return ((places[start], places[end - 1] + 1) for start, end in FINDERS[kind](text))
+
+
+def _joined(spans: Iterable[Span]) -> Iterator[Span]:
+    """Spans in order, those that overlap as one."""
+    last: Span | None = None
+    for start, end in sorted(spans):
+        if last and start < last[1]:
+            last = (last[0], max(last[1], end))
+            continue
+        if last:
+            yield last
+        last = (start, end)
+    if last:
+        yield last
 
 
 def _emails(text: str) -> Iterator[Span]:

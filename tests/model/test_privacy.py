@@ -25,9 +25,46 @@ def test_masks(text, masked):
 
 
 @pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("Write to in\u200bes@mail.exam\u200dple.org now", "Write to [email] now"),
+        ("ines\u2060@\ufeffmail.example.org", "[email]"),
+        ("in\u00ades@mail.example.org", "[email]"),
+        ("\uff49\uff4e\uff45\uff53\uff20\uff4d\uff41\uff49\uff4c\uff0eexample\uff0eorg", "[email]"),
+        # A break between an address and what follows.
+        ("ines@mail.example.org\u200b415-555-0132", "[email]\u200b[phone]"),
+        ("Call \uff14\uff11\uff15-\uff15\uff15\uff15-\uff10\uff11\uff13\uff12!", "Call [phone]!"),
+        ("Call 415\u2011555\u20110132 or 415\u200b-555-0132", "Call [phone] or [phone]"),
+        ("card " + "4111 1111 1111 1111".translate({n: n + 0xFEE0 for n in range(48, 58)}), "card [card]"),
+        ("card 4111\u00a01111\u00a01111\u00a01111", "card [card]"),
+        ("card 4\ufe0f\u20e31\ufe0f\u20e311 1111 1111 1111", "card [card]"),
+        ("card \u0664\u0661\u0661\u0661 1111 1111 1111", "card [card]"),
+        (
+            "IBAN " + "DE89370400440532013000".translate({n: n + 0xFEE0 for n in range(48, 91)}) + "\u3002",
+            "IBAN [iban]\u3002",
+        ),
+        ("GB29\u200b NWBK 6016\u00a01331 9268 19", "[iban]"),
+    ],
+)
+def test_masks_what_is_written_in_other_letters_or_with_invisible_ones(text, masked):
+    assert mask(text).text == masked
+    assert mask(masked).text == masked
+
+
+def test_an_address_with_invisible_letters_is_nobody_elses():
+    masker = Masker()
+    assert masker.name("ines@mail.example") == masker.name("in\u200bes@mail.example") == "[email 1]"
+    keyed = Masker(key=b"one")
+    assert keyed.name("415-555-0132") == keyed.name("415-555-\uff10\uff11\uff13\uff12")
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "",
+        "\u4e00\u5c0f\u6642\u4ee5\u5185 \uff11\uff12\uff0c\uff13\uff14\uff15\u5186",
+        "10\u00b2 m\u00b2, 4111\u00b9\u00b9\u00b9\u00b9 \u200b \u200d don\u2019t \u2013 1914\u20131918",
+        "\U0001f468\u200d\U0001f469\u200d\U0001f467 at home @ 9",
         "Order 100-200-3000 of 12.03.2024 at 10:30-11:30 for $1,234,567.89",
         "ticket 12345678, part 2024-01-02 2024-01-02, room 101",
         "4111 1111 1111 1112 has a wrong check digit, 0000 0000 0000 0000 is none",

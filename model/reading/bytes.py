@@ -2,7 +2,10 @@
 
 import codecs
 import json
+import math
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 from charset_normalizer import from_bytes
@@ -15,6 +18,9 @@ _ESCAPE: Final = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
     re.DOTALL,
 )
+
+# A number as long as that, or with such an exponent, may be more than a float holds.
+_LARGE: Final = re.compile(rb"\d[eE]\+?\d{3}|\d{100}")
 
 MAX_BYTES: Final = 20_000_000
 """The largest page or text scrape that is read, in bytes."""
@@ -141,9 +147,60 @@ def _reads_as(content: bytes, encoding: str) -> bool:
     return True
 
 
+class NotFiniteError(ValueError):
+    """A number that no JSON is: NaN, Infinity, or one beyond what a float holds. path: where, such as "a[2].votes"."""
+
+    def __init__(self, number: str, path: str) -> None:
+        super().__init__(f"{path or 'the value'} is {number}, which is no JSON number")
+        self.number = number
+        self.path = path
+
+
+@dataclass(frozen=True, slots=True)
+class _NoNumber:
+    """What stands for such a number until its path is known; text: as it was written."""
+
+    text: str
+
+
 def load_json(content: bytes) -> Any:
-    """JSON in UTF-8; halves of surrogate pairs become U+FFFD. Raises ValueError."""
-    return json.loads(whole_pairs(content).decode("utf-8"))
+    """JSON in UTF-8; halves of surrogate pairs become U+FFFD.
+
+    Raises ValueError, of which NotFiniteError names a number that is none.
+    """
+    text = whole_pairs(content).decode("utf-8")
+    if not _maybe_not_finite(content):
+        return json.loads(text)
+    value = json.loads(text, parse_constant=_NoNumber, parse_float=_finite)
+    for path, one in leaves(value):
+        if isinstance(one, _NoNumber):
+            raise NotFiniteError(one.text, path)
+    return value
+
+
+def _maybe_not_finite(content: bytes) -> bool:
+    """Whether a second look is worth its time: hardly any content has such words, and most of these in texts."""
+    return b"NaN" in content or b"Infinity" in content or _LARGE.search(content) is not None
+
+
+def _finite(text: str) -> float | _NoNumber:
+    number = float(text)
+    return number if math.isfinite(number) else _NoNumber(text[:30])
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """All values that hold no others, in order, each with its path. path: that of the value itself."""
+    stack = [(path, value)]
+    while stack:
+        path, one = stack.pop()
+        if isinstance(one, dict):
+            inner = [(f"{path}.{key}" if path else key, part) for key, part in one.items()]
+        elif isinstance(one, list):
+            inner = [(f"{path}[{place}]", part) for place, part in enumerate(one)]
+        else:
+            yield path, one
+            continue
+        stack += reversed(inner)
 
 
 def whole_pairs(content: bytes) -> bytes:

@@ -1,10 +1,12 @@
 """A thread as a JSON object, as the HTTP service and JSON-lines files hand it over, checked field by field."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final, cast, get_args
 
+from model.reading.bytes import leaves
 from model.types import Author, InputError, Kind, Thread, Utterance
 
 _KINDS: Final[tuple[str, ...]] = get_args(Kind)
@@ -45,14 +47,14 @@ def thread_from_dict(data: Mapping[str, Any], *, where: str = "", brand: str | N
             got="an empty list",
             expected="at least one utterance",
         )
-    unknown = [str(key) for key in data if key not in _THREAD_FIELDS]
+    unknown = _unknown(data, _THREAD_FIELDS, where)
     taken = {str(row["id"]) for row in rows if isinstance(row, Mapping) and row.get("id") is not None}
     utterances: list[Utterance] = []
     for index, row in enumerate(rows):
         path = f"{where}utterances[{index}]"
         if not isinstance(row, Mapping):
             raise _wrong(path, row, "an object with text")
-        unknown += [f"utterances[{index}].{key}" for key in row if key not in _UTTERANCE_FIELDS]
+        unknown += [f"utterances[{index}].{key}" for key in _unknown(row, _UTTERANCE_FIELDS, f"{path}.")]
         utterances.append(_utterance(row, path, index, taken))
     _check_ids(utterances, where)
     utterances = _under_the_post(utterances, rows)
@@ -106,6 +108,16 @@ def thread_to_dict(thread: Thread) -> dict[str, Any]:
             for one in thread.utterances
         ],
     }
+
+
+def _unknown(row: Mapping[str, Any], fields: frozenset[str], where: str) -> list[str]:
+    """Names of fields that are not read. NaN in them is an error all the same: what holds it is no JSON."""
+    unknown = [str(key) for key in row if key not in fields]
+    for key in unknown:
+        for path, value in leaves(row.get(key), f"{where}{key}"):
+            if isinstance(value, float) and not math.isfinite(value):
+                raise _wrong(path, value, "a JSON number")
+    return unknown
 
 
 def _utterance(row: Mapping[str, Any], path: str, index: int, taken: set[str]) -> Utterance:

@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from model.reading.bytes import load_json
+from model.reading.bytes import NotFiniteError, load_json
 from model.reading.delimited import Delimited
 from model.reading.export import Grouper, Head, Piece, at, author, iso_time, known, number
 from model.reading.json import thread_from_dict
 from model.reading.objects import SHAPES, shape_of
 from model.reading.stream import Limits, Notes, check_unpacked, lines, reader_of
-from model.reading.table import check_once, text_of
+from model.reading.table import check_once, no_number, text_of
 from model.types import InputError, Thread
 
 FIELDS: Final = (
@@ -320,10 +320,13 @@ def _values(stream: IO[bytes], name: str, limits: Limits, notes: Notes) -> Itera
     head = b""
     while not head.strip() and (line := stream.readline(limits.record)):
         head += line
-    if _loaded(head) is None and len(head) < limits.record:
+    if _loaded(head, name) is None and len(head) < limits.record:
         # Not one object a line, so it seems; a document is read as a whole or not at all.
         head += stream.read(limits.record - len(head))
-        whole = _loaded(head)
+        whole = _loaded(head, name)
+        if isinstance(whole, InputError):
+            notes.add(whole)
+            return
         if whole is not None:
             yield from _objects(whole, "", name, notes)
             return
@@ -346,6 +349,8 @@ def _objects(value: Any, where: str, name: str, notes: Notes) -> Iterator[tuple[
         yield where, value
         return
     listed = isinstance(value, list)
+    if listed and not value and where:
+        notes.add(_bad_line(name, where.removesuffix(": "), "no JSON object", "an empty list"))
     for index, one in enumerate(value if listed else [value]):
         place = f"{where}[{index}]: " if listed else where
         if isinstance(one, dict):
@@ -355,10 +360,12 @@ def _objects(value: Any, where: str, name: str, notes: Notes) -> Iterator[tuple[
             notes.add(_bad_line(name, place.removesuffix(": ") or "the content", "no JSON object", got))
 
 
-def _loaded(content: bytes) -> Any:
-    """The value of a whole JSON document, None where it is none."""
+def _loaded(content: bytes, name: str) -> Any:
+    """The value of a whole JSON document, None where it is none, an InputError where a number in it is none."""
     try:
         return load_json(content)
+    except NotFiniteError as error:
+        return no_number(name, "", error)
     except (ValueError, RecursionError):
         return None
 
@@ -370,6 +377,8 @@ def _parsed(line: bytes, place: int, name: str) -> Any:
         raise _bad_row(name, place, "broken UTF-8", "UTF-8", "bad_encoding") from None
     except RecursionError:
         raise _bad_line(name, f"line {place}", "nested too deep", "JSON nested too deep") from None
+    except NotFiniteError as error:
+        raise no_number(name, f"line {place}: ", error) from None
     except ValueError as error:
         got = repr(line[:60].decode("utf-8", "replace"))
         raise _bad_line(name, f"line {place}", f"no JSON ({str(error)[:100]})", got) from None

@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from model.reading.bytes import check_text, load_json, marked_encoding
+from model.reading.bytes import NotFiniteError, check_text, load_json, marked_encoding
 from model.reading.delimited import Delimited, long_cells
 from model.types import InputError
 
@@ -153,6 +153,8 @@ def _one_after_another(content: bytes) -> list[Any] | None:
 def _json_array(content: bytes, name: str) -> list[Any]:
     try:
         return list(load_json(content))
+    except NotFiniteError as error:
+        raise no_number(name, "", error) from None
     except (ValueError, RecursionError) as error:
         _corrupt(name, "a JSON list", error)
 
@@ -167,6 +169,8 @@ def json_line(line: bytes | str, number: int, name: str) -> dict[str, Any]:
     """The object on one line of a JSON-lines file, counted from 1; InputError "bad_line" where there is none."""
     try:
         value = load_json(line if isinstance(line, bytes) else line.encode("utf-8", "surrogatepass"))
+    except NotFiniteError as error:
+        raise no_number(name, f"line {number}: ", error) from None
     except (ValueError, RecursionError) as error:
         raise InputError(
             f"{name}, line {number}: no JSON ({error})",
@@ -184,6 +188,17 @@ def json_line(line: bytes | str, number: int, name: str) -> dict[str, Any]:
             expected="one JSON object per line",
         )
     return value
+
+
+def no_number(name: str, where: str, error: NotFiniteError) -> InputError:
+    """The error for a number that no JSON is. where: the line that holds it, such as "line 3: "."""
+    return InputError(
+        f"{name}, {where}{error}",
+        code="bad_value",
+        field=f"{where}{error.path}".removesuffix(": "),
+        got=error.number,
+        expected="a JSON number or null",
+    )
 
 
 def _from_objects(objects: list[Any], name: str, text_column: str) -> pa.Table:

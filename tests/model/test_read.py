@@ -128,6 +128,53 @@ def test_a_bad_line_is_a_warning_of_the_next_thread() -> None:
     assert [warning.split(":")[0] for warning in second.warnings] == [f"rows.jsonl, line {n}" for n in (2, 3, 5)]
 
 
+def test_an_empty_list_on_a_line_is_a_bad_line() -> None:
+    first, second = read('{"text": "a"}\n[]\n{"text": "b"}', name="rows.jsonl")
+    assert first.warnings == ()
+    assert second.warnings == ("rows.jsonl, line 2: no JSON object",)
+    assert caught("[]\n[]", name="rows.jsonl").field == "line 1"
+
+
+@pytest.mark.parametrize(
+    ("line", "field", "got"),
+    [
+        ('{"text": "b", "votes": NaN}', "line 2: votes", "NaN"),
+        ('{"text": "b", "more": {"x": [1, -Infinity]}}', "line 2: more.x[1]", "-Infinity"),
+        ('{"text": "b", "votes": 1e999}', "line 2: votes", "1e999"),
+        ('{"utterances": [{"text": "b"}, {"text": "c", "n": Infinity}]}', "line 2: utterances[1].n", "Infinity"),
+        ("NaN", "line 2", "NaN"),
+    ],
+)
+def test_a_number_that_is_none_is_named_with_its_field(line: str, field: str, got: str) -> None:
+    _, second = read('{"text": "a"}\n' + line + '\n{"text": "NaN and Infinity, 1e999"}', name="rows.jsonl")
+    (warning,) = second.warnings
+    assert warning == f"rows.jsonl, {field}{'' if ': ' in field else ': the value'} is {got}, which is no JSON number"
+    assert second.utterances[0].text == "NaN and Infinity, 1e999"
+    error = caught(line, name="rows.jsonl")
+    assert (error.code, error.got, error.field) == ("bad_value", got, field.replace("line 2", "line 1"))
+
+
+def test_a_document_over_several_lines_names_the_number_that_is_none() -> None:
+    text = json.dumps([{"text": "a"}, {"text": "b", "votes": float("nan")}], indent=1)
+    error = caught(text, name="rows.json")
+    assert (error.code, error.field) == ("bad_value", "[1].votes")
+
+
+def test_large_numbers_are_numbers() -> None:
+    (thread,) = read('{"text": "a", "id": 1e300, "n": ' + "7" * 120 + "}", name="rows.jsonl")
+    assert thread.warnings == ()
+
+
+def test_a_thread_with_a_number_that_is_none_is_refused_in_fields_that_are_not_read_too() -> None:
+    rows = [{"text": "a", "votes": 1}, {"text": "b", "score": {"mean": float("nan")}}]
+    with pytest.raises(InputError) as caught_error:
+        thread_from_dict({"utterances": rows})
+    assert caught_error.value.field == "utterances[1].score.mean"
+    with pytest.raises(InputError) as caught_error:
+        thread_from_dict({"utterances": rows[:1], "stars": float("inf")}, where="line 3: ")
+    assert caught_error.value.field == "line 3: stars"
+
+
 def test_many_bad_lines_are_counted() -> None:
     (thread,) = read('{"text": "a"}\n' + "no\n" * 1000, name="rows.jsonl")
     assert len(thread.warnings) == 21

@@ -208,6 +208,8 @@ def test_a_missing_column_lists_the_others(tmp_path: Path) -> None:
         ("a.jsonl", b'{"text": "Sch\xf6n"}', "bad_encoding"),
         ("a.jsonl", b'{"text": "a"}\n{"text"', "bad_line"),
         ("a.jsonl", b'{"text": {"a": 1}}', "bad_column"),
+        ("a.jsonl", b'{"text": "a"}\n{"text": "b", "n": NaN}', "bad_value"),
+        ("a.json", b'[{"text": "a", "n": 1e999}]', "bad_value"),
         ("a.parquet", b"PAR1 and nothing more", "corrupt_file"),
         ("a.parquet", b"no parquet", "corrupt_file"),
         ("a.xlsx", b"PK", "unknown_format"),
@@ -219,6 +221,12 @@ def test_broken_tables(tmp_path: Path, name: str, content: bytes, code: str) -> 
     assert error.field
     assert error.got
     assert error.expected
+
+
+def test_a_number_that_is_none_is_named_with_its_line_and_field(tmp_path: Path) -> None:
+    error = code_of(write(tmp_path, "a.jsonl", b'{"text": "a"}\n{"text": "b", "n": [1, NaN]}'))
+    assert (error.field, error.got) == ("line 2: n[1]", "NaN")
+    assert code_of(write(tmp_path, "a.json", b'[{"text": "a", "n": -Infinity}]')).field == "[0].n"
 
 
 def test_errors_name_the_line(tmp_path: Path) -> None:

@@ -250,6 +250,8 @@ _I_REACTED = re.compile(
     r"|sorted)(?: (?!and\b|but\b)\w+){0,3}? (?:after|within|in)(?: (?:about|just|only|under))* $",
     re.IGNORECASE,
 )
+# "Five times in two weeks" is how often, and a wait only where what was asked for did not come.
+_TIMES_IN = re.compile(r"\b(?:times|twice) (?:within|in|over|during) (?:the (?:last|past|first) )?$", re.IGNORECASE)
 _INSTEAD_OF = re.compile(
     r"(?:\b(?:instead of|rather than)|, not)(?: (?:the|an?|their|your|its|our|my|promised|usual|expected|quoted"
     r"|advertised|agreed|stated|standard|normal|estimated|after|within|in|only|just|waiting))* $",
@@ -574,7 +576,9 @@ class _Place:
         return any(on and c.cue in names and c.state != "hypothetical" for c, on in self.cues)
 
     def _of_something_else(self) -> bool:
-        if _OTHER_AFTER.search(self.after) or _THEN_I.search(self.after) or _OTHER_BEFORE.search(self.before[-60:]):
+        if _OTHER_AFTER.search(self.after) or _THEN_I.search(self.after):
+            return True
+        if _OTHER_BEFORE.search(self.before[-60:]) and not self._asked_in_vain():
             return True
         if self._paid_for() or _INSTEAD_OF.search(self.before[-60:]) or _BROKE_AFTER.search(self.after):
             return True
@@ -590,6 +594,15 @@ class _Place:
         if _RECENT.search(self.before) and not self._nothing_yet():
             return True
         return bool(_FLYING.search(self.clause) and _LATE.search(self.clause))
+
+    def _asked_in_vain(self) -> bool:
+        """Whether the author asked several times in that time, and what follows says that nothing came of it."""
+        start, _ = self._clause_span()
+        if not _TIMES_IN.search(self.before[-30:]) or not _ASKED.search(self.before, start):
+            return False
+        told = self.after if re.search(r"\w", self.after) else self.following
+        came = _CAME_AFTER_ALL.search(told) or any(_done(told, m) for m in _CAME.finditer(told))
+        return not came and _reacts(told) and bool(_NOTHING_YET.search(told))
 
     def _paid_for(self) -> bool:
         """Whether it is a time that money was paid for: nights missed, months of fees."""
@@ -637,6 +650,7 @@ class _Place:
         yield since and (reacts or self._nothing_yet())
         yield (reacts or (self._nothing_yet() and _reacts(self.sentence))) and self._linked()
         yield bool(_ASKED.search(self.sentence)) and self._nothing_yet()
+        yield self._asked_in_vain()
         # "Six weeks later, still nothing." "Three weeks and not one reply."
         first = not self.before.strip(" \t\n-\"'*")
         yield first and self._nothing_yet() and (bool(_LATER.search(self.after)) or _reacts(self.sentence))
@@ -694,6 +708,8 @@ class _Place:
             return True
         if self.duration.fixed or (self.duration.lower == 0 and self.duration.upper is not None):
             return False
+        if self._asked_in_vain():
+            return True
         if _CAME_AFTER_ALL.search(self.sentence):
             return False
         if self._goes_on():

@@ -121,6 +121,13 @@ ANSWERS = [
     ("They replied after 1½ hours.", 1.5, 1.5, False),
     ("The refund took 1 1/2 months.", 1.5 * MONTH, 1.5 * MONTH, False),
     ("I got one fee back after a fortnight.", 2 * WEEK, 2 * WEEK, False),
+    # How often the author asked in that time, and in vain.
+    ("I called five times in two weeks and nobody answered.", 2 * WEEK, None, True),
+    ("I called five times in two weeks. Nobody answered.", 2 * WEEK, None, True),
+    ("I have e-mailed them six times in three months, no reply.", 3 * MONTH, None, True),
+    ("I complained twice in a month and never heard back.", MONTH, None, True),
+    ("I asked for my refund four times in the last six weeks and got no answer.", 6 * WEEK, None, True),
+    ("I called and wrote eight times in two weeks, but not one reply came.", 2 * WEEK, None, True),
 ]
 NONE = [
     "48 hours is an eternity online.",
@@ -178,6 +185,15 @@ NONE = [
     "I paid within 3 days and they still charged me a late fee.",
     "I replied to them within an hour and they still closed the case.",
     "I have been trying their new cream for 3 months.",
+    # How often something happened in a time, or what the author asked for and got.
+    "I called five times in two weeks and they answered each time.",
+    "I called five times in two weeks and they were kind.",
+    "I called five times in two weeks and nobody knew my name.",
+    "I called five times in two weeks. Nobody there is rude.",
+    "It crashed five times in two weeks and nobody at Larkfield answered my mail.",
+    "I called five times in two weeks until somebody answered.",
+    "I called five times in two weeks, nobody answered at first, then they replied.",
+    "If you call five times in two weeks and nobody answers, write.",
     "",
 ]
 

@@ -22,6 +22,10 @@ SHARE: Final = 2 / 3
 """From which share of a quote in the words about another house on it is told of that house."""
 BEFORE: Final = 300
 """Characters before "Kettleworld, on the other hand," in which the brand has to be named."""
+REACH: Final = 600
+"""Characters of a clause, at most: text without full stops can be endless."""
+MOST_HOUSES: Final = 20
+"""Names of a text that are looked into, at most."""
 SHOWN: Final = 5
 """Cues that a warning names, at most."""
 
@@ -34,7 +38,7 @@ _SWITCHED: Final = re.compile(
     r"\b(?:[Ss]witch(?:ed|ing)?|[Dd]efected|[Cc]hanged|[Mm]oved (?:over|(?:my|our|all|the) (?:\w+ ){0,2}?\w+)"
     rf"|[Tt]ook (?:my|our) (?:business|custom|money|trade)){_OVER}{_HOUSE}"
 )
-_WENT: Final = re.compile(rf"\b(?:went|gone|go|going|turned|turn){_OVER}{_HOUSE}")
+_WENT: Final = re.compile(rf"\b(?:(?:went|gone|turned){_OVER}|(?:go|going|turn) to ){_HOUSE}")
 # Parcels and calls go to houses as well.
 _I_BEFORE: Final = re.compile(
     r"\b(?:I|i|[Ww]e)(?:['’](?:ve|d))?(?: (?:have|had|then|just|finally|also|simply|eventually|later|so|gave up and"
@@ -136,6 +140,7 @@ class _Houses:
 
     def __init__(self, text: str, brand: str) -> None:
         self.text = text
+        self._other: dict[str, bool] = {}
         self._plain = _plain(brand)
         self._initials = _initials(brand)
         self._brand = _named(brand)
@@ -146,6 +151,11 @@ class _Houses:
 
     def is_other(self, house: str) -> bool:
         """Whether a name is that of a house, and of another than the brand."""
+        if house not in self._other:
+            self._other[house] = len(self._other) < MOST_HOUSES and self._is_other(house)
+        return self._other[house]
+
+    def _is_other(self, house: str) -> bool:
         words = [w.casefold() for w in re.findall(r"[^\W_]+", house)]
         if not words or any(w in NO_HOUSE for w in words) or words[0] in PEOPLE:
             return False
@@ -228,14 +238,14 @@ class _Search:
                 comma = self.text.find(",", who.end(), end)
                 yield Passage(m.start("house"), end if comma < 0 else comma, m["house"])
         for m in self._found(_CONTRASTS, _HAND):
-            begins = _BEGINNING.search(self.text[self._sentence(m.start())[0] : m.start()].lstrip(" \t\n\"'*-"))
+            begins = _BEGINNING.search(self.text[self._near(m.start()) : m.start()].lstrip(" \t\n\"'*-"))
             if begins and self._brand_acts(max(0, m.start() - BEFORE), m.start()):
                 yield self._passage(m, m.end())
         for m in self._found(_CONTRASTS, _WHILE):
-            if self._brand_acts(self._sentence(m.start())[0], m.start()):
+            if self._brand_acts(self._near(m.start()), m.start()):
                 yield self._passage(m, m.end())
         for opening in _OPENING.finditer(self.text) if _CONTRASTS.stands_in(self._seen) else ():
-            end = self._sentence(opening.start())[1]
+            end = min(self._sentence(opening.start())[1], opening.end() + REACH)
             brand = self._houses.brand_in(opening.end(), end)
             if brand and brand.start() == opening.end():
                 others = (m for m in _COMMA.finditer(self.text, brand.end(), end) if self._houses.is_other(m["house"]))
@@ -266,6 +276,10 @@ class _Search:
         number = bisect_right(self._starts, place) - 1
         return self._sentences[number] if number >= 0 else (0, len(self.text))
 
+    def _near(self, place: int) -> int:
+        """Where the sentence of a place begins, or what of it stands near."""
+        return max(self._sentence(place)[0], place - BEFORE)
+
     def _passage(self, m: re.Match[str], begin: int) -> Passage:
         """From the name of the house to the end of the clause around `begin`."""
         self.known.add(m["house"])
@@ -281,7 +295,7 @@ class _Search:
 
     def _clause_end(self, begin: int) -> int:
         """Where the clause around `begin` ends: before a turn, and before words about the brand."""
-        last = self._sentence(begin)[1]
+        last = min(self._sentence(begin)[1], begin + REACH)
         turn = _CLAUSE_END.search(self.text, begin, last)
         end = turn.start() if turn else last
         brand = self._houses.brand_in(begin, end)

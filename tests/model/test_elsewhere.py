@@ -1,5 +1,7 @@
 """What a text tells of another house than the brand is no conduct of the brand; in doubt it stays the brand's."""
 
+import time
+
 import pytest
 
 from model.elsewhere import NOWHERE, elsewhere
@@ -87,6 +89,22 @@ def test_the_brand_is_known_by_its_initials_and_in_two_words():
     assert passages("I went to Pets Best, who refunded me.", "petsbest") == []
     told = "Unlike Lidco, who refunded me what WK owed, they refused."
     assert passages(told, "World Kettles") == ["Lidco, who refunded me what"]
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "I went to K{n}ab, who paid, ",
+        "Brightpot was slow, while K{n}ab paid, ",
+        "Kab, on the other hand, paid, ",
+        "K{n}",
+    ],
+)
+def test_endless_sentences_full_of_names_are_read_soon(piece):
+    text = "".join(piece.format(n="aeiou"[n % 5] * (n % 300)) for n in range(3000))[:100_000]
+    began = time.perf_counter()
+    elsewhere(text, BRAND, [(0, len(text))])
+    assert time.perf_counter() - began < 2
 
 
 def test_without_a_brand_nothing_is_another_house():

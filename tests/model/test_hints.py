@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from model import case, clean_spam, dates, durations, roles
+from model import case, clean_spam, dates, durations, elsewhere, roles
 from model.hints import Hint, Hinted, seen, small_letters
 
 # A few of each kind, among them letters that only a pattern without regard to case takes for letters of ASCII.
@@ -73,6 +73,12 @@ def hinted() -> dict[str, tuple[re.Pattern[str], Hint]]:
     found["an older part"] = case._ORIGINAL, case._OLDER
     found["nearly a customer"] = roles._NEARLY, roles._THOUGHT
     found["from a house"] = roles._FROM, roles._FROM_HINT
+    found["went to a house"] = elsewhere._WENT, elsewhere._GOES
+    found["switched to a house"] = elsewhere._SWITCHED, elsewhere._SWITCHES
+    found["switched from a house"] = elsewhere._FROM, elsewhere._SWITCHES
+    found["a rival"] = elsewhere._RIVAL, elsewhere._NAMES
+    for name in ("UNLIKE", "HAND", "WHILE", "OPENING"):
+        found[f"a contrast, {name}"] = getattr(elsewhere, f"_{name}"), elsewhere._CONTRASTS
     return found
 
 

@@ -192,7 +192,8 @@ def _named(brand: str) -> re.Pattern[str]:
     first = brand.split()[0]
     names = {re.escape(brand)}
     if len(first) > 3:
-        names.add(re.escape(first))
+        # "First" of First Bank is a word of every text, too.
+        names.add(f"(?-i:{re.escape(first)})")
     if len(_initials(brand)) > 1:
         names.add(f"(?-i:{re.escape(_initials(brand).upper())})")
     if first == brand and brand.isalpha() and len(brand) > 5:

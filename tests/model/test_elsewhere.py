@@ -87,6 +87,9 @@ def test_in_doubt_it_is_told_of_the_brand(text):
 def test_the_brand_is_known_by_its_initials_and_in_two_words():
     assert passages("I went to WK, who refunded me.", "World Kettles") == []
     assert passages("I went to Pets Best, who refunded me.", "petsbest") == []
+    assert passages("I went to Lidco, who paid what first was refused.", "First Kettle") == [
+        "Lidco, who paid what first was refused."
+    ]
     told = "Unlike Lidco, who refunded me what WK owed, they refused."
     assert passages(told, "World Kettles") == ["Lidco, who refunded me what"]
 

@@ -1,7 +1,7 @@
 """The encoder by kernels of our own (model/native), which are built where pip finds gcc on an x86 processor.
 
-In 8 bits they read the same graph file as ONNX Runtime and do the same arithmetic, a third faster and with AMX twice as
-fast; in bfloat16 they read the float weights for a second look at close calls: see docs/speed.md.
+In 8 bits they read the same graph file as ONNX Runtime and do the same arithmetic, a third faster and with AMX two to
+four times as fast; in bfloat16 they read the float weights for a second look at close calls: see docs/speed.md.
 """
 
 import ctypes

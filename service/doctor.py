@@ -200,7 +200,7 @@ def _runtime(here: Host) -> Check:
         found = f"{runtime} on the CPU, the 8-bit graph: {why}. Not the kernels of our own: {error}"
     advice = None
     if here.architecture in X86:
-        gain = "twice as fast" if "AMX 8 bit" in here.features else "a third faster"
+        gain = "two to four times as fast" if "AMX 8 bit" in here.features else "a third faster"
         advice = f"install gcc (apt-get install gcc) and Amends once more (pip install -e .): scoring is {gain}"
     return Check("engine", "ok", found, advice)
 

@@ -24,6 +24,8 @@ from model.onnx_file import Graph, Node, read_graph
 # Tokens that go through a layer together: more leave the cache, fewer read the weights too often.
 GROUP_TOKENS: Final = 256
 HEAD: Final = 32
+# As model/native/encoder.c has it; it changes with what is called there.
+VERSION: Final = 2
 LINE: Final = 64
 # By the number that model/native/encoder.c gives it: name of a kernel, outputs of a strip of its weights.
 KERNELS: Final = {1: ("AVX2", 16), 2: ("AVX-512 VNNI", 64), 3: ("AMX", 32)}
@@ -86,6 +88,8 @@ def _library() -> ctypes.CDLL:
         library = ctypes.CDLL(spec.origin)
     except OSError as error:
         raise UnsuitedError(f"they were built for another system: {error}") from None
+    if getattr(library, "amends_version", int)() != VERSION:
+        raise UnsuitedError("they were built from other sources than these: install Amends once more")
     if library.amends_best() not in KERNELS:
         raise UnsuitedError("they need an x86 processor with AVX2")
     library.amends_room.restype = ctypes.c_size_t

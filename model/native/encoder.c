@@ -159,6 +159,9 @@ static int allowed_amx(void) { return 0; }
 #endif
 #endif
 
+/* Of the functions and structures here: a library that was built from other sources must not be called. */
+int amends_version(void) { return 2; }
+
 /* The best kernel of 8 bits that this machine runs. */
 int amends_best(void) {
 #if HERE

@@ -197,6 +197,19 @@ def test_without_kernels_the_runtime_does_the_work(path, monkeypatch, origin, wh
 
 
 @needs_kernels
+def test_kernels_of_other_sources_are_not_called(path, monkeypatch):
+    monkeypatch.setattr(native_encoder, "VERSION", native_encoder.VERSION + 1)
+    native_encoder._library.cache_clear()
+    try:
+        with pytest.raises(UnsuitedError, match="install Amends once more"):
+            native_encoder.kernel()
+        assert native_encoder.bfloat_kernel() is None
+        assert isinstance(eight_bit_encoder(path.parent, SPECIAL), OnnxEncoder)
+    finally:
+        native_encoder._library.cache_clear()
+
+
+@needs_kernels
 def test_the_released_bundle_is_read_by_the_kernels_unless_told_otherwise():
     ours, theirs = load_bundle(), load_bundle(engine="onnx")
     assert isinstance(ours.encoder, NativeEncoder)

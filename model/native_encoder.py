@@ -6,7 +6,7 @@ four times as fast; in bfloat16 they read the float weights for a second look at
 
 import ctypes
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.util import find_spec
@@ -241,7 +241,7 @@ class _Numbers:
         words: Array,
         places: Array,
         last: _Norm,
-        layers: Sequence[_Layer],
+        layers: Iterable[_Layer],
         *,
         inner: int,
         heads: int,
@@ -250,10 +250,12 @@ class _Numbers:
         width = words.shape[1]
         if width != heads * HEAD or width % self.strip or inner % self.strip:
             raise UnsuitedError(f"width {width} with {heads} heads, {inner} within: the kernels know heads of {HEAD}")
-        self._layers = (_Layer * len(layers))(*layers)
+        # Only now: weights of another width can't be cut into strips.
+        made = tuple(layers)
+        self._layers = (_Layer * len(made))(*made)
         self.model = _Model(
             self._at(words, np.float16), self._at(places), last, ctypes.addressof(self._layers),
-            len(layers), width, inner, heads, epsilon,
+            len(made), width, inner, heads, epsilon,
         )  # fmt: skip
         self._words, self._places = len(words), len(places)
 
@@ -287,7 +289,7 @@ class _EightBits(_Numbers):
         words, places = (self._constants[graph.nodes[i].inputs[0]] for i in (0, 2))
         branch = parts[0][4].attributes["then_branch"].nodes[0]
         self._model(
-            words, places, self._norm(body[-1]), [self._layer(part) for part in parts],
+            words, places, self._norm(body[-1]), map(self._layer, parts),
             inner=self._constants[parts[0][11].inputs[1]].shape[1],
             heads=branch.attributes["num_heads"], epsilon=body[0].attributes["epsilon"],
         )  # fmt: skip
@@ -347,7 +349,7 @@ class _Bfloats(_Numbers):
         self._norms = [_Norm(self._at(tensors[f"{n}.weight"]), self._at(tensors[f"{n}.bias"])) for n in norms]
         self._model(
             tensors["embeddings.word_embeddings.weight"], places.astype(np.float32) + kinds[0], self._norms[-1],
-            [self._layer(layer) for layer in range(config["num_hidden_layers"])],
+            map(self._layer, range(config["num_hidden_layers"])),
             inner=self._inner, heads=config["num_attention_heads"], epsilon=config["layer_norm_eps"],
         )  # fmt: skip
         # The kernels have copies of all of them.

@@ -168,13 +168,15 @@ def test_the_file_may_be_written_over_while_it_is_used(path, tmp_path):
 
 @needs_kernels
 def test_other_graphs_are_left_to_the_runtime(tmp_path):
-    narrow, dynamic, broken = (tmp_path / f"{n}.onnx" for n in ("narrow", "dynamic", "broken"))
+    narrow, odd, dynamic, broken = (tmp_path / f"{n}.onnx" for n in ("narrow", "odd", "dynamic", "broken"))
     onnx.save(graph.graph(random_encoder(width=64, heads=4)), str(narrow))
+    onnx.save(graph.graph(random_encoder(width=40, heads=5)), str(odd))
     plain = random_encoder()
     unranged = tuple(replace(x, inner=replace(x.inner, low=None, high=None)) for x in plain.layers)
     onnx.save(graph.graph(replace(plain, layers=unranged)), str(dynamic))
     broken.write_bytes(b"no graph")
-    for file, why in ((narrow, "heads of 32"), (dynamic, "as the kernels know it"), (broken, "no ONNX file")):
+    reasons = {narrow: "heads of 32", odd: "heads of 32", dynamic: "as the kernels know it", broken: "no ONNX file"}
+    for file, why in reasons.items():
         with pytest.raises(UnsuitedError, match=why):
             NativeEncoder(file, SPECIAL)
     narrow.rename(tmp_path / "encoder.onnx")
